@@ -1,0 +1,135 @@
+"""Hyperparameter tuning as a Prefect flow: trials on Ray, the experiment's state on S3 after every step.
+
+Importing this package loads nothing heavy; each name is loaded when it is first used, because every worker
+process imports it too.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_flows.core.errors import (
+        ExperimentFenced,
+        ExperimentMismatch,
+        InvalidParameter,
+        MetricNotReported,
+        PolicyError,
+        ResourcesUnavailable,
+        StorageError,
+        TuneError,
+    )
+    from tune_flows.core.space import (
+        choice,
+        grid_search,
+        lograndint,
+        loguniform,
+        qlograndint,
+        qloguniform,
+        qrandint,
+        qrandn,
+        quniform,
+        randint,
+        randn,
+        sample_from,
+        uniform,
+    )
+    from tune_flows.flow import tune
+    from tune_flows.parameters import CheckpointConfig, FailureConfig
+    from tune_flows.results import TuneResult
+    from tune_flows.trainable import (
+        Checkpoint,
+        Trainable,
+        get_checkpoint,
+        get_context,
+        report,
+        with_parameters,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointConfig",
+    "ExperimentFenced",
+    "ExperimentMismatch",
+    "FailureConfig",
+    "InvalidParameter",
+    "MetricNotReported",
+    "PolicyError",
+    "ResourcesUnavailable",
+    "StorageError",
+    "Trainable",
+    "TuneError",
+    "TuneResult",
+    "choice",
+    "get_checkpoint",
+    "get_context",
+    "grid_search",
+    "lograndint",
+    "loguniform",
+    "qlograndint",
+    "qloguniform",
+    "qrandint",
+    "qrandn",
+    "quniform",
+    "randint",
+    "randn",
+    "report",
+    "sample_from",
+    "tune",
+    "uniform",
+    "with_parameters",
+]
+
+_HOMES = {
+    "tune_flows.core.errors": (
+        "ExperimentFenced",
+        "ExperimentMismatch",
+        "InvalidParameter",
+        "MetricNotReported",
+        "PolicyError",
+        "ResourcesUnavailable",
+        "StorageError",
+        "TuneError",
+    ),
+    "tune_flows.core.space": (
+        "choice",
+        "grid_search",
+        "lograndint",
+        "loguniform",
+        "qlograndint",
+        "qloguniform",
+        "qrandint",
+        "qrandn",
+        "quniform",
+        "randint",
+        "randn",
+        "sample_from",
+        "uniform",
+    ),
+    "tune_flows.flow": ("tune",),
+    "tune_flows.parameters": ("CheckpointConfig", "FailureConfig"),
+    "tune_flows.results": ("TuneResult",),
+    "tune_flows.trainable": (
+        "Checkpoint",
+        "Trainable",
+        "get_checkpoint",
+        "get_context",
+        "report",
+        "with_parameters",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
