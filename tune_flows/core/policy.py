@@ -1,0 +1,176 @@
+"""What search algorithms, schedulers and stoppers have in common: one pydantic model each.
+
+- Its fields are the configuration: a flow parameter, a form, a line of YAML, a Python object.
+- Its private attributes are the state. They survive a restart: `dump_state` writes them as JSON by their
+  annotations, `load_state` reads them back. Randomness is a private attribute of type `Rng`.
+- A run works on a `fresh` copy, so one object may serve two runs.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Annotated, Any, Self, TypeVar, cast, get_type_hints
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
+
+from tune_flows.core.errors import InvalidParameter, PolicyError
+from tune_flows.core.imports import import_object
+from tune_flows.core.json_values import from_json, to_json
+from tune_flows.core.rejection import Rejected, closest
+from tune_flows.core.schema import invalid_parameter
+
+__all__ = ["Policy", "Rng", "new_rng", "parse_policy"]
+
+
+def _rng_to_json(rng: np.random.Generator) -> dict[str, Any]:
+    return dict(rng.bit_generator.state)
+
+
+def _rng_from_json(state: Any) -> Any:  # noqa: ANN401 - a generator passes through
+    if not isinstance(state, Mapping):
+        return state
+    rng = np.random.Generator(np.random.PCG64())
+    rng.bit_generator.state = dict(cast("Mapping[str, Any]", state))
+    return rng
+
+
+Rng = Annotated[np.random.Generator, PlainSerializer(_rng_to_json), BeforeValidator(_rng_from_json)]
+"""A numpy generator as part of a policy's state."""
+
+
+def new_rng(seed: int, stream: int = 0) -> np.random.Generator:
+    """A generator whose state `dump_state` can write; streams of one seed are independent of each other."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
+
+
+class Policy(BaseModel):
+    """Base of `SearchAlg` and `TrialScheduler`. What survives a restart: fields and private attributes."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name of this kind in JSON: its `type` literal, or the import path of a user's own class."""
+        if "type" in inspect.get_annotations(cls):  # a subclass of a built-in kind is another kind
+            return str(cls.model_fields["type"].default)
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def to_config(self) -> dict[str, Any]:
+        """The configuration as JSON; `parse_policy` turns it back into an equal policy."""
+        return {**self.model_dump(mode="json"), "type": self.kind()}
+
+    def fresh(self) -> Self:
+        """A copy with the same configuration and no state."""
+        return type(self).model_validate(self.model_dump())
+
+    def dump_state(self) -> dict[str, Any]:
+        """The state as JSON: every private attribute, by its annotation."""
+        return {name: self._dumped(name) for name in _state_adapters(type(self))}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `dump_state` wrote; the policy then decides as the dumped one would have.
+
+        An attribute that has the dumped JSON form already stays as it is: after `setup` with the same space,
+        a function in it that JSON cannot bring back (a lambda) goes on working.
+
+        Raises:
+            PolicyError: The state is not one of this kind.
+        """
+        adapters = _state_adapters(type(self))
+        if state.keys() != adapters.keys():
+            raise PolicyError(
+                f"state of {self.kind()}: got {sorted(state)}, expected {sorted(adapters)}; "
+                "was it written by another version of this policy?"
+            )
+        try:
+            loaded = {
+                name: adapters[name].validate_python(from_json(value))
+                for name, value in state.items()
+                if not self._has(name, value)
+            }
+        except ValidationError as error:
+            raise PolicyError(f"state of {self.kind()} cannot be read: {error}") from error
+        for name, value in loaded.items():
+            setattr(self, name, value)
+
+    def _dumped(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
+        adapter = _state_adapters(type(self))[name]
+        return to_json(adapter.dump_python(getattr(self, name), mode="json", warnings="error"))
+
+    def _has(self, name: str, dumped: Any) -> bool:  # noqa: ANN401 - any JSON value
+        return hasattr(self, name) and self._dumped(name) == dumped
+
+
+P = TypeVar("P", bound=Policy)
+
+
+@cache
+def _state_adapters(kind: type[Policy]) -> dict[str, TypeAdapter[Any]]:
+    hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
+    config = ConfigDict(arbitrary_types_allowed=True, ser_json_inf_nan="constants")
+    adapters: dict[str, TypeAdapter[Any]] = {}
+    for name in kind.__private_attributes__:
+        hint = hints.get(name, Any)
+        adapters[name] = TypeAdapter(hint) if _has_config(hint) else TypeAdapter(hint, config=config)
+    return adapters
+
+
+def _has_config(hint: object) -> bool:
+    """Whether pydantic refuses to be told a configuration for this type."""
+    return is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, BaseModel))
+
+
+def parse_policy(parameter: str, value: object, base: type[P], kinds: Mapping[str, type[P]]) -> P:
+    """The policy that `value` means, as a fresh copy.
+
+    Args:
+        parameter: Name of the parameter, for messages.
+        value: An instance of `base`, the name of a kind, or a mapping with `type` (the name of a kind, or an
+            import path `package.module:Class` of one's own) and the kind's fields.
+        base: What the policy must be.
+        kinds: The built-in kinds by name.
+
+    Raises:
+        InvalidParameter: It is no such policy, or a field is unknown or out of bounds.
+    """
+    if isinstance(value, base):
+        return value.fresh()
+    if isinstance(value, str):
+        fields: dict[str, Any] = {"type": value}
+    else:
+        fields = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+    name = fields.pop("type", None)
+    if not isinstance(name, str):
+        known = ", ".join(sorted(kinds))
+        expected = f"a {base.__name__} or a mapping with `type`, one of {known}"
+        raise InvalidParameter.of(parameter, cast("object", value), expected)
+    kind = _kind(f"{parameter}.type", name, base, kinds)
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise invalid_parameter(error, parameter, kind) from error
+
+
+def _kind(parameter: str, name: str, base: type[P], kinds: Mapping[str, type[P]]) -> type[P]:
+    if name in kinds:
+        return kinds[name]
+    if ":" not in name:
+        expected = f"one of {', '.join(sorted(kinds))}, or an import path `package.module:Class`"
+        raise InvalidParameter.of(parameter, name, expected, closest(name, kinds))
+    expected = f"the import path of a {base.__name__}"
+    try:
+        found = import_object(name, expected)
+    except Rejected as error:
+        raise error.named(parameter) from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InvalidParameter.of(parameter, name, expected, f"This is {found!r}.")
+    return found

@@ -1,0 +1,37 @@
+"""Refusals where the parameter's name is not known, and names that were nearly right."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from tune_flows.core.errors import InvalidParameter
+
+__all__ = ["Rejected", "closest"]
+
+
+class Rejected(ValueError):
+    """Why a value cannot be, raised where the parameter's name is not known, as in pydantic validators.
+
+    Args:
+        got: The value, or a stand-in whose `repr` is short.
+        expected: What would have been right.
+        hint: What to do about it.
+        where: Place inside the parameter, such as `[2]['key']`.
+    """
+
+    def __init__(self, got: object, expected: str, hint: str = "", where: str = "") -> None:
+        super().__init__(got, expected, hint, where)
+        self.got, self.expected, self.hint, self.where = got, expected, hint, where
+
+    def __str__(self) -> str:
+        return str(self.named("")).removeprefix(": ")
+
+    def named(self, parameter: str) -> InvalidParameter:
+        """The error for the caller."""
+        return InvalidParameter.of(f"{parameter}{self.where}", self.got, self.expected, self.hint)
+
+
+def closest(name: object, known: Iterable[str]) -> str:
+    """The hint `Did you mean 'x'?`, or nothing when no known name is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = get_close_matches(str(name).lower(), by_lower, n=1)
+    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""

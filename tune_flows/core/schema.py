@@ -1,0 +1,127 @@
+"""Pydantic models at the edge: how a union of them looks as a form, and how their refusals read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.core.rejection import Rejected, closest
+
+__all__ = ["FormOf", "FormUnion", "Rejected", "closest", "invalid_parameter"]
+
+
+class FormUnion:
+    """Annotation that makes a discriminated union of models a usable form in the Prefect UI.
+
+    `Annotated[A | B, Field(discriminator="type"), FormUnion()]` validates as before; only the JSON schema
+    differs:
+
+    - `anyOf` without `discriminator`, because the UI's tabs do not switch on `oneOf`;
+    - `"type": "object"`, which enables "Use JSON Input" for the field;
+    - `type` is required in each member, so that the server refuses what the run would refuse;
+    - `if`/`then` beside `anyOf` says it once more, which forms ignore and the server's messages need: of
+      `anyOf` alone they say no more than that no member fits.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core)
+        discriminator = schema.pop("discriminator", None)
+        members = schema.pop("oneOf", None) or schema.pop("anyOf", None)
+        if members is None:  # a single model is no union
+            return schema
+        form = {**schema, "type": "object", "anyOf": members}
+        if discriminator is None:
+            return form
+        key: str = discriminator["propertyName"]
+        for member in members:
+            definition = handler.resolve_ref_schema(member)
+            required = definition.get("required", [])
+            if key not in required:
+                definition["required"] = [key, *required]
+        kinds: dict[str, str] = discriminator["mapping"]
+        return form | _by_kind(key, kinds, {"enum": list(kinds)})
+
+
+def _by_kind(key: str, kinds: dict[str, str], other: dict[str, Any]) -> dict[str, Any]:
+    """A schema by which a value of a kind (the value of `key`) is held against that kind alone.
+
+    Args:
+        key: The property that names the kind.
+        kinds: Reference to the schema of each kind.
+        other: What another name must fulfil.
+    """
+    schema: dict[str, Any] = {"required": [key], "properties": {key: other}}
+    for kind, reference in reversed(kinds.items()):
+        is_it = {"required": [key], "properties": {key: {"const": kind}}}
+        schema = {"if": is_it, "then": {"$ref": reference}, "else": schema}
+    return schema
+
+
+def invalid_parameter(
+    error: ValidationError, name: str | Callable[[str], str], model: type[BaseModel]
+) -> InvalidParameter:
+    """The first thing that `model` refused, as an error for the caller.
+
+    Args:
+        error: What validation raised.
+        name: The parameter that `model` is for; or a function from a field of `model` to the name of its
+            parameter, which gets "" when no single field is to blame.
+        model: The model that was to be built.
+    """
+    detail = error.errors(include_url=False)[0]
+    loc = [str(part) for part in detail["loc"]]
+    field = loc[0] if loc else ""
+    whole = name if isinstance(name, str) else name("")
+    parameter = ".".join([name, *loc]) if isinstance(name, str) else name(field)
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, Rejected):
+        return cause.named(f"{parameter}." if not loc and cause.where[:1].isalpha() else parameter)
+    if detail["type"] == "missing" and len(loc) == 1:
+        return InvalidParameter.of(whole, detail["input"], f"a value for {field!r} too")
+    if detail["type"] == "extra_forbidden" and len(loc) == 1:
+        known = [key for key in model.model_fields if key != "type"]
+        expected = f"only the fields {', '.join(known)}" if known else "no fields"
+        return InvalidParameter.of(whole, {field: detail["input"]}, expected, closest(field, known))
+    expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return InvalidParameter.of(parameter, detail["input"], expected[:1].lower() + expected[1:])
+
+
+class FormOf:
+    """Annotation of a flow parameter that looks like `union` on the form and is checked by the flow itself.
+
+    A script may then pass what no JSON schema describes (an object of one's own), and every refusal is the
+    flow's own error. Beside the members of the union the form offers a kind of one's own, by import path.
+
+    Args:
+        union: The annotated union of the built-in kinds.
+    """
+
+    def __init__(self, union: object) -> None:
+        self._union = union
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        union = handler.generate_schema(self._union)
+        return core_schema.json_or_python_schema(json_schema=union, python_schema=core_schema.any_schema())
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        form = handler(schema)
+        other = form
+        while "else" in other:
+            other = other["else"]
+        kinds = "|".join(other["properties"]["type"]["enum"])
+        other["properties"]["type"] = {"type": "string", "pattern": f"^({kinds}|[^:]+:[^:]+)$"}
+        own = {  # fits the built-in kinds too: what is wrong with one of them is for the `if`s to say
+            "title": "My own, by import path",
+            "type": "object",
+            "properties": {"type": {"type": "string", "title": "Type"}},
+            "required": ["type"],
+            "additionalProperties": True,
+        }
+        return {**form, "anyOf": [*form["anyOf"], own]}

@@ -1,0 +1,201 @@
+"""The search space of an experiment."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import numpy as np
+from pydantic import GetCoreSchemaHandler, JsonValue
+from pydantic_core import CoreSchema, core_schema
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.core.schema import Rejected, closest
+from tune_flows.core.space.domain import Domain, SpaceEntry
+from tune_flows.core.space.listed import Grid
+from tune_flows.core.space.parse import parse_tree
+from tune_flows.core.space.resolve import Layout, nested, resolve_config
+from tune_flows.core.space.sample_from import SampleFrom
+from tune_flows.core.space.values import json_key, json_value
+
+__all__ = ["ParamSpace"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ParamSpace:
+    """What configurations there are: domains, grids, functions and constants, in nested dicts.
+
+    All mappings go from paths such as `model/lr`, sorted by path. The order of the dicts it was written as
+    makes no difference: a seed gives the same configurations for equal spaces. Make one with `parse`.
+
+    Attributes:
+        domains: What is drawn at random or chosen by a search algorithm.
+        grids: What is tried value by value.
+        functions: What is computed from the rest (`sample_from`).
+        constants: Everything else.
+    """
+
+    domains: Mapping[str, Domain]
+    grids: Mapping[str, Grid]
+    functions: Mapping[str, SampleFrom]
+    constants: Mapping[str, JsonValue]
+    _layout: Layout
+
+    @classmethod
+    def parse(cls, obj: Mapping[str, Any]) -> Self:
+        """The space that nested dicts describe.
+
+        Args:
+            obj: By name: a domain, a grid or a function, or the JSON form of one, such as
+                `{"type": "uniform", "lower": 0, "upper": 1}` or `{"grid_search": [...]}`; a constant (any
+                JSON value); or a dict of these.
+
+        Raises:
+            InvalidParameter: Something in it cannot be; the message names its path. Final.
+        """
+        layout, leaves = parse_tree(obj)
+        entries = dict(sorted(leaves.entries.items()))
+        return cls(
+            domains={path: entry for path, entry in entries.items() if isinstance(entry, Domain)},
+            grids={path: entry for path, entry in entries.items() if isinstance(entry, Grid)},
+            functions={path: entry for path, entry in entries.items() if isinstance(entry, SampleFrom)},
+            constants=dict(sorted(leaves.constants.items())),
+            _layout=layout,
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As a field, or as the state of a policy, a space is read by `parse` and written by `to_json`."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls.parse(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda space: space.to_json()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form; `parse` turns it back into an equal space."""
+        forms = {path: entry.to_json() for path, entry in self._entries.items()}
+        return nested(
+            self._layout, forms | {path: json_value(value) for path, value in self.constants.items()}
+        )
+
+    def __repr__(self) -> str:
+        return f"ParamSpace({nested(self._layout, {**self._entries, **self.constants})!r})"
+
+    @property
+    def grid_size(self) -> int:
+        """How many combinations of grid values there are; 1 without grids."""
+        return math.prod(len(grid.values) for grid in self.grids.values())
+
+    def grid_point(self, index: int) -> dict[str, JsonValue]:
+        """The `index`-th combination of grid values, by path; the last path changes fastest."""
+        if not 0 <= index < self.grid_size:
+            raise InvalidParameter.of("grid_point(index=…)", index, f"0 to {self.grid_size - 1}")
+        point: dict[str, JsonValue] = {}
+        for path, grid in reversed(list(self.grids.items())):
+            index, position = divmod(index, len(grid.values))
+            point[path] = json_value(grid.values[position])
+        return dict(reversed(list(point.items())))
+
+    def sample(
+        self, rng: np.random.Generator, grid_index: int = 0, fixed: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A random configuration.
+
+        Args:
+            rng: Source of randomness. Every domain takes one draw, `fixed` or not, so that fixing one value
+                leaves all others as they were.
+            grid_index: Which combination of grid values.
+            fixed: Values to use instead, nested or by path; see `flatten`.
+
+        Raises:
+            InvalidParameter: `fixed` does not fit the space, or a `sample_from` function failed. Final.
+        """
+        values = {path: domain.sample(rng) for path, domain in self.domains.items()}
+        values |= self.grid_point(grid_index)
+        if fixed:
+            values |= self.flatten(fixed)
+        return self.resolve(values)
+
+    def resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The complete configuration, nothing of it shared with the space or with `values`.
+
+        Args:
+            values: A value for each path of a domain or grid, inside its bounds or not. One for the path of a
+                function replaces the function.
+
+        Raises:
+            InvalidParameter: A path is missing or unknown, a value is not JSON, a function failed. Final.
+        """
+        complete = {path: json_value(value) for path, value in self.constants.items()}
+        for path, value in values.items():
+            if path not in self.domains and path not in self.grids and path not in self.functions:
+                raise InvalidParameter.of(
+                    "resolve(values=…)", path, "paths of the space", closest(path, self._paths)
+                )
+            try:
+                complete[path] = json_value(value)
+            except Rejected as error:
+                raise error.named(f"config[{path!r}]") from error
+        missing = [path for path in (*self.domains, *self.grids) if path not in complete]
+        if missing:
+            raise InvalidParameter.of("resolve(values=…)", sorted(values), f"also {', '.join(missing)}")
+        return resolve_config(self._layout, complete, self.functions)
+
+    def flatten(
+        self, point: Mapping[str, Any], parameter: str = "points_to_evaluate"
+    ) -> dict[str, JsonValue]:
+        """The values of `point` by path, checked; constants of the space are left out.
+
+        Args:
+            point: A configuration or a part of one, nested (`{"model": {"lr": 0.1}}`) or by path
+                (`{"model/lr": 0.1}`).
+            parameter: What to call `point` in messages.
+
+        Raises:
+            InvalidParameter: A key is not in the space, or a value is not in its domain. Final.
+        """
+        if not isinstance(point, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - from outside
+            raise InvalidParameter.of(parameter, point, "a dict of values of param_space")
+        flat: dict[str, JsonValue] = {}
+        self._flatten_into(flat, point, "", parameter)
+        return flat
+
+    def _flatten_into(
+        self, flat: dict[str, JsonValue], point: Mapping[str, Any], prefix: str, parameter: str
+    ) -> None:
+        for key, value in point.items():
+            path = f"{prefix}{key}"
+            if path in self._paths:
+                flat.update(self._checked(path, value, f"{parameter}[{path!r}]"))
+            elif isinstance(value, Mapping) and any(known.startswith(f"{path}/") for known in self._paths):
+                self._flatten_into(flat, cast("Mapping[str, Any]", value), f"{path}/", parameter)
+            else:
+                known = ", ".join(self._paths)
+                raise InvalidParameter.of(
+                    parameter, path, f"keys of param_space: {known}", closest(path, self._paths)
+                )
+
+    def _checked(self, path: str, value: object, name: str) -> dict[str, JsonValue]:
+        try:
+            plain = json_value(value)
+        except Rejected as error:
+            raise error.named(name) from error
+        if path in self.constants:
+            if json_key(plain) != json_key(self.constants[path]):
+                raise InvalidParameter.of(
+                    name, plain, f"{self.constants[path]!r}, the constant in param_space"
+                )
+            return {}
+        entry = self.domains.get(path) or self.grids.get(path)
+        if entry is not None and not entry.contains(plain):
+            raise InvalidParameter.of(name, plain, f"a value of {entry!r}")
+        return {path: plain}
+
+    @property
+    def _entries(self) -> dict[str, SpaceEntry]:
+        return {**self.domains, **self.grids, **self.functions}
+
+    @property
+    def _paths(self) -> list[str]:
+        return [*self._entries, *self.constants]

@@ -1,0 +1,116 @@
+"""Entries computed by a function of the rest of the configuration."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+
+from tune_flows.core.imports import import_object
+from tune_flows.core.schema import Rejected
+from tune_flows.core.space.domain import SpaceEntry
+
+__all__ = ["SampleFrom"]
+
+Function = Callable[..., Any]
+
+_NOT_IMPORTABLE = (
+    "It is a lambda or a local function: use one at the top level of a module, which can be imported."
+)
+
+
+def _checked(function: Function | str) -> Function | str:
+    if isinstance(function, str):
+        module, colon, name = function.partition(":")
+        if "<" in function:
+            raise Rejected(function, "the import path of a function", _NOT_IMPORTABLE)
+        if not (module and colon and name):
+            raise Rejected(function, "an import path such as 'package.module:function'")
+    elif not any(_takes(function, count) for count in (0, 1)):
+        raise Rejected(function, "a function of one argument, the configuration, or of none")
+    return function
+
+
+def _path(function: Function | str) -> str:
+    """The import path, or with `<` in it a description of what cannot be imported."""
+    if isinstance(function, str):
+        return function
+    module = getattr(function, "__module__", None) or type(function).__module__
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        return f"{module}:<{type(function).__qualname__}>"
+    found = _attribute(sys.modules.get(module), name)
+    return f"{module}:{name}" if found == function or "<" in name else f"{module}:<{name}>"
+
+
+class SampleFrom(SpaceEntry, frozen=True):
+    """The result of a function that gets the configuration chosen so far.
+
+    The function reads the configuration as a mapping, `config["model"]["lr"]`, or in Ray Tune's older style,
+    `spec.config.model.lr`. It may read other `sample_from` keys in any order, but not in a circle.
+    """
+
+    type: Literal["sample_from"] = "sample_from"
+    function: Annotated[
+        Function | str,
+        AfterValidator(_checked),
+        PlainSerializer(_path, return_type=str),
+        WithJsonSchema({"type": "string"}),
+    ] = Field(description="Import path 'package.module:function'. In Python the function itself works too.")
+
+    @property
+    def path(self) -> str:
+        """The function's import path; of a lambda or a local function a description only."""
+        return _path(self.function)
+
+    def load(self) -> Function:
+        """The function itself, imported when only its path is known.
+
+        Raises:
+            Rejected: There is no such function, or it takes other arguments.
+        """
+        if not isinstance(self.function, str):
+            return self.function
+        found = import_object(self.function, "the import path of a function")
+        if not callable(found):
+            raise Rejected(self.function, "the import path of a function", f"This is {found!r}.")
+        _checked(found)
+        return found
+
+    def __call__(self, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the function's result
+        """What the function returns for `config`; a function without parameters is called without."""
+        function = self.load()
+        return function(config) if _takes(function, 1) else function()
+
+    def __repr__(self) -> str:
+        return f"sample_from({self.path})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SampleFrom) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def _identity(self) -> Function | str:
+        """Two lambdas of one module share a path; what can be imported is the same as its path."""
+        return self.function if "<" in self.path else self.path
+
+
+def _takes(function: Function, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
+
+
+def _attribute(module: object, name: str) -> object:
+    """The attribute at a dotted name, None if there is none."""
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found

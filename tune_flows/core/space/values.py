@@ -1,0 +1,82 @@
+"""The values a configuration may hold: those that JSON has, in Python's own types, nothing shared."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+from pydantic import JsonValue
+
+from tune_flows.core.json_values import NotJson, plain_json, plain_scalar
+from tune_flows.core.schema import Rejected
+
+__all__ = ["json_items", "json_key", "json_value"]
+
+
+def json_value(value: object, where: str = "") -> JsonValue:
+    """A copy of `value`, as `plain_json` makes it.
+
+    Args:
+        value: Anything.
+        where: Place of `value` inside the parameter, for the error.
+
+    Raises:
+        Rejected: JSON has no such value.
+    """
+    try:
+        return plain_json(value, where=where, strict=True)
+    except NotJson as error:
+        hint = "" if "keys" in error.expected else _hint(error.got)
+        raise Rejected(_shown(error.got), error.expected, hint, error.where) from error
+
+
+def json_items(values: object) -> list[JsonValue]:
+    """A list of the items of any ordered collection.
+
+    Raises:
+        Rejected: `values` is empty or no ordered collection, or an item is no JSON value.
+    """
+    if isinstance(values, np.ndarray):
+        values = cast("object", values.tolist())
+    unordered = isinstance(values, str | bytes | Mapping | set | frozenset)
+    if unordered or not isinstance(values, Iterable):
+        raise Rejected(_shown(cast("object", values)), "a list of values")
+    items = [json_value(item, f"[{index}]") for index, item in enumerate(cast("Iterable[object]", values))]
+    if not items:
+        raise Rejected(items, "at least one value")
+    return items
+
+
+def json_key(value: Any) -> Hashable:  # noqa: ANN401 - any JSON value
+    """A hashable stand-in: two JSON values are the same if and only if their keys are equal.
+
+    1 and 1.0 are the same (JSON written by a browser does not tell them apart), 1 and true are not.
+    """
+    value = plain_scalar(value)
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, list | tuple):
+        return ("list", *map(json_key, cast("list[Any]", value)))
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value).items()
+        return ("dict", frozenset((key, json_key(item)) for key, item in items))
+    return cast("Hashable", value)
+
+
+def _shown(value: object) -> object:
+    """`value` for an error message, or its type when its text runs over several lines, as a table's does."""
+    return type(value) if "\n" in repr(value) else value
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, float):
+        return "JSON has neither NaN nor infinity."
+    module = type(value).__module__
+    if module.startswith("ray.tune"):
+        return "This is Ray Tune's; tune_flows has a function of the same name."
+    if module.startswith(f"{__package__}."):
+        return "A domain must be the value of a dict key of its own: not in a list, not in another domain."
+    if isinstance(value, np.ndarray):
+        return (
+            "Pass a small array as array.tolist(), a large one with with_parameters(trainable, name=array)."
+        )
+    return "Pass an object with with_parameters(trainable, name=object)."

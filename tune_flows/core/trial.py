@@ -1,0 +1,141 @@
+"""A trial and what it has to show: values, never remote, never mutated.
+
+Rules of this module:
+
+- A `Trial` is replaced, not changed; only `tune_flows.core.state` replaces it.
+- Its status is stored once, here; every other view (running, waiting, finished) is computed.
+- A status changes through `moved`, along the table in `tune_flows.core.lifecycle`.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["AUTOMATIC", "Action", "CheckpointRef", "Result", "Trial", "TrialStatus"]
+
+AUTOMATIC = ("training_iteration", "time_total_s", "time_this_iter_s", "timestamp", "done")
+"""What every result has a value for, beside its metrics."""
+
+
+class TrialStatus(StrEnum):
+    """Where a trial stands in its life."""
+
+    PENDING = "PENDING"
+    """Waits for a slot: new, to be retried, or left behind by a driver that died."""
+    RUNNING = "RUNNING"
+    """Holds a lease on a worker."""
+    PAUSED = "PAUSED"
+    """Gave its resources back on the scheduler's word; may go on from its checkpoint."""
+    ERRORED = "ERRORED"
+    """Failed more often than its budget allows. Final."""
+    TERMINATED = "TERMINATED"
+    """Completed or was stopped. Final."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no driver will run this trial any more."""
+        return self in (TrialStatus.ERRORED, TrialStatus.TERMINATED)
+
+
+class Action(StrEnum):
+    """What a scheduler says about a trial."""
+
+    CONTINUE = "CONTINUE"
+    """Train on."""
+    PAUSE = "PAUSE"
+    """Save a checkpoint and give the resources back."""
+    STOP = "STOP"
+    """End the trial; it becomes TERMINATED."""
+    YIELD = "YIELD"
+    """PAUSE if another trial waits for the slot, else CONTINUE; the runner resolves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """Where a durable checkpoint lies and which iteration of the trial it stands for."""
+
+    path: str
+    """Folder relative to the experiment's URL, so that an experiment can be moved."""
+    iteration: int
+    """Training iterations the restoring trial has done when it starts from here."""
+    manifest_sha256: str
+    """Checksum (hex) of the manifest that lists the files with their checksums."""
+    size_bytes: int
+    """Total size of the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one training iteration reported."""
+
+    iteration: int
+    """Training iterations done, from 1; also `training_iteration` for stop criteria and tables."""
+    metrics: dict[str, Any]
+    """Flat mapping from name (nested names joined by `/`) to a JSON value."""
+    time_this_iter_s: float
+    time_total_s: float
+    """Seconds of training of this trial, over all of its attempts."""
+    timestamp: float
+    """Unix time in seconds at which the iteration ended."""
+    done: bool = False
+    """Whether the trial ended itself here: a stop criterion held or the trainable said `done`."""
+
+    def value(self, name: str) -> Any:  # noqa: ANN401 - a metric is any JSON value
+        """The metric called `name`, one of the automatic fields, or None when it is not there."""
+        match name:
+            case "training_iteration":
+                return self.iteration
+            case "time_total_s" | "time_this_iter_s" | "timestamp" | "done":
+                return getattr(self, name)
+            case _:
+                return self.metrics.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Metadata of one training run."""
+
+    trial_id: str
+    config: dict[str, Any]
+    status: TrialStatus = TrialStatus.PENDING
+    iteration: int = 0
+    """Training iterations journalled so far."""
+    last_result: Result | None = None
+    lease: int = 0
+    """How often a worker was given to this trial; events of an older lease are void."""
+    until: int | None = None
+    """Iteration at which the worker next waits for a decision; None: it runs to its end."""
+    pending: Action | None = None
+    """STOP or PAUSE that was decided and that the executor has not carried out yet."""
+    checkpoints: tuple[CheckpointRef, ...] = field(default=())
+    """Durable checkpoints, oldest first; the last one is where a new attempt starts."""
+    failures: int = 0
+    """Faults of the trainable."""
+    infra_failures: int = 0
+    """Faults of workers, nodes and storage."""
+    error: str | None = None
+    """Text of the newest fault, with its traceback."""
+    reason: str | None = None
+    """Why the trial ended, in a few words."""
+
+    @property
+    def checkpoint(self) -> CheckpointRef | None:
+        """The newest durable checkpoint."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the newest checkpoint stands for the newest iteration."""
+        return self.checkpoint is not None and self.checkpoint.iteration == self.iteration
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The newest metrics; empty before the first result."""
+        return self.last_result.metrics if self.last_result else {}
+
+    def __str__(self) -> str:
+        story = f"{self.trial_id} {self.status} at iteration {self.iteration}, lease {self.lease}"
+        if self.pending:
+            story += f", told to {self.pending}"
+        faults = self.failures + self.infra_failures
+        return story + (f", {faults} failure(s)" if faults else "")
