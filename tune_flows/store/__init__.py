@@ -1,0 +1,30 @@
+"""The store: objects at a URL, the journal, checkpoints and tables in them.
+
+It knows bytes, JSON records and URLs, and nothing of events and trials. The only package that imports fsspec.
+"""
+
+from tune_flows.store.checkpoints import CheckpointStore
+from tune_flows.store.entries import Entry
+from tune_flows.store.header import HEADER_KEY
+from tune_flows.store.journal import Journal
+from tune_flows.store.locations import experiment_url, resolve_storage
+from tune_flows.store.objects import ObjectStore
+from tune_flows.store.retry import Retry
+from tune_flows.store.snapshots import Snapshot
+from tune_flows.store.tables import RESULTS_KEY, TRIALS_KEY, read_table, write_table
+
+__all__ = [
+    "HEADER_KEY",
+    "RESULTS_KEY",
+    "TRIALS_KEY",
+    "CheckpointStore",
+    "Entry",
+    "Journal",
+    "ObjectStore",
+    "Retry",
+    "Snapshot",
+    "experiment_url",
+    "read_table",
+    "resolve_storage",
+    "write_table",
+]

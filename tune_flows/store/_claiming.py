@@ -1,0 +1,52 @@
+"""Taking a log over: a fence of the next epoch in the next free place."""
+
+import time
+from uuid import uuid4
+
+from tune_flows.core.errors import CorruptJournalError, ExperimentFenced
+from tune_flows.store._reading import stored_entry
+from tune_flows.store.entries import Chain, StoredEntry, entry_key
+from tune_flows.store.header import Header
+from tune_flows.store.objects import ObjectStore
+
+__all__ = ["claim", "occupant"]
+
+
+def claim(
+    store: ObjectStore, chain: Chain, writer: str, at: float | None, header: Header | None
+) -> list[StoredEntry]:
+    """Create the fence of the next epoch in the first free place; the entries up to it, itself included.
+
+    Raises:
+        ExperimentFenced: Another driver claims at the same moment, and was faster. Final.
+        CorruptJournalError: What lies in the place does not continue the chain. Final.
+    """
+    tie = "" if header is None else header.sha256
+    # The random part makes two drivers' fences differ: equal bytes would count as one's own write.
+    me = f"{writer}/{uuid4().hex}"
+    epoch = chain.epoch + 1
+    added: list[StoredEntry] = []
+    while True:
+        seq, where = chain.next_seq, store.url_of(entry_key(chain.next_seq))
+        entry = StoredEntry(seq, epoch, "fence", time.time() if at is None else at, me, 0, b"", tie)
+        won = store.create(entry_key(seq), entry.encode())
+        if not won:
+            entry = occupant(store, seq)
+            if entry.epoch >= epoch:
+                raise ExperimentFenced(
+                    f"{where}: {entry.writer} took this experiment over at the same moment. Only one driver "
+                    "may run it; this one gives way."
+                )
+        chain.accept(entry, where=where)
+        added.append(entry)
+        if won:
+            return added
+
+
+def occupant(store: ObjectStore, seq: int) -> StoredEntry:
+    """The entry in a place that was found taken."""
+    entry = stored_entry(store, seq)
+    if entry is None:
+        where = store.url_of(entry_key(seq))
+        raise CorruptJournalError(f"{where}: it was there and is gone. Is somebody deleting it?")
+    return entry

@@ -1,0 +1,67 @@
+"""JSON of a large value in small pieces, so that other threads get their turn meanwhile.
+
+In one piece it would hold the interpreter for as long as it takes: a tenth of a second for 10,000 trials.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
+
+from tune_flows.store.sealed import encode_json
+
+__all__ = ["encode_gradually"]
+
+_BATCH = 16
+_REST_AFTER_BYTES = 64 * 1024
+_REST_S = 0.0005
+
+
+def encode_gradually(value: object) -> bytes:
+    """What `encode_json` makes of it, with a rest after about every millisecond of work.
+
+    Raises:
+        ValueError, TypeError: As `encode_json`.
+    """
+    pieces: list[bytes] = []
+    since_rest = 0
+    for piece in _pieces(value):
+        pieces.append(piece)
+        since_rest += len(piece)
+        if since_rest >= _REST_AFTER_BYTES:
+            since_rest = 0
+            time.sleep(_REST_S)
+    return b"".join(pieces)
+
+
+def _pieces(value: object) -> Iterator[bytes]:
+    """Small containers are gone into, large ones taken some items at a time."""
+    if not isinstance(value, dict | list) or not value:
+        yield encode_json(cast("object", value))
+        return
+    container = cast("dict[Any, Any] | list[Any]", value)
+    start, end = (b"{", b"}") if isinstance(container, dict) else (b"[", b"]")
+    large = len(container) > _BATCH
+    yield start
+    for number, some in enumerate(_parts(container, _BATCH if large else 1)):
+        if number:
+            yield b","
+        if large:
+            yield encode_json(some)[1:-1]
+        elif isinstance(some, dict):
+            ((key, item),) = some.items()
+            yield encode_json({key: 0})[1:-2]
+            yield from _pieces(item)
+        else:
+            yield from _pieces(some[0])
+    yield end
+
+
+def _parts(container: dict[Any, Any] | list[Any], size: int) -> Iterator[dict[Any, Any] | list[Any]]:
+    if isinstance(container, dict):
+        items = iter(container.items())
+        while some := dict(islice(items, size)):
+            yield some
+    else:
+        for begin in range(0, len(container), size):
+            yield container[begin : begin + size]

@@ -1,0 +1,149 @@
+"""One object of the log: its key, its encoding, and what may follow what.
+
+An entry is one commit of one driver. The fence entry with which a driver takes over opens its epoch; the data
+entries of that epoch carry the same writer. So a log is a chain; `Chain` refuses what does not continue it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from tune_flows.core.errors import CorruptJournalError
+from tune_flows.store.sealed import decode_json, encode_json, seal, unseal
+
+__all__ = ["LOG_PREFIX", "Chain", "Entry", "Kind", "StoredEntry", "encode_records", "entry_key"]
+
+LOG_PREFIX = "log"
+Kind = Literal["fence", "data"]
+
+
+def entry_key(seq: int) -> str:
+    """The key of entry number `seq`, counted from 1."""
+    return f"{LOG_PREFIX}/{seq:012d}.jsonl"
+
+
+def encode_records(records: list[dict[str, Any]]) -> bytes:
+    """JSON lines. ValueError or TypeError for what is not strict JSON."""
+    return b"".join([encode_json(record) + b"\n" for record in records])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the log.
+
+    Attributes:
+        seq: Place in the log, from 1.
+        epoch: Number of the driver that wrote it, from 1; a driver that takes over adds one.
+        kind: `fence` for a takeover, `data` for a commit.
+        at: When it was written, seconds since 1970, by the writer's clock.
+        records: What was committed; empty in a fence.
+        writer: Who wrote it: the name given to `Journal.open` and a random part.
+    """
+
+    seq: int
+    epoch: int
+    kind: Kind
+    at: float
+    records: list[dict[str, Any]]
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry whose head is checked and whose records are still bytes.
+
+    `experiment` is the checksum of the header that the log belongs to. Each driver says it once: in its
+    fence, or in its first data entry when the header came only then. Empty elsewhere.
+    """
+
+    seq: int
+    epoch: int
+    kind: Kind
+    at: float
+    writer: str
+    count: int
+    body: bytes
+    experiment: str = ""
+
+    def encode(self) -> bytes:
+        """The object's bytes."""
+        head = {
+            "kind": self.kind,
+            "seq": self.seq,
+            "epoch": self.epoch,
+            "writer": self.writer,
+            "at": self.at,
+            "n": self.count,
+        }
+        if self.experiment:
+            head["experiment"] = self.experiment
+        return seal(head, self.body, compress=True)
+
+    @classmethod
+    def decode(cls, data: bytes, *, seq: int, where: str) -> "StoredEntry":
+        """The entry in the object `where`, which must be number `seq`.
+
+        Raises:
+            CorruptJournalError: Torn, changed, foreign, in the wrong place, or of a newer format. Final.
+        """
+        head, body = unseal(data, where=where)
+        kind, epoch, writer, at, count = (head.get(name) for name in ("kind", "epoch", "writer", "at", "n"))
+        if kind not in ("fence", "data"):
+            raise CorruptJournalError(f"{where}: got an object of kind {kind!r}, expected 'fence' or 'data'.")
+        if head.get("seq") != seq:
+            raise CorruptJournalError(f"{where}: got entry {head.get('seq')!r}, expected {seq}.")
+        if type(epoch) is not int or type(count) is not int or not isinstance(writer, str):
+            raise CorruptJournalError(f"{where}: its first line lacks epoch, writer or n.")
+        experiment = head.get("experiment", "")
+        if not isinstance(experiment, str):
+            raise CorruptJournalError(f"{where}: got experiment {experiment!r}, expected a checksum.")
+        lines = body.count(b"\n")
+        if not isinstance(at, int | float) or lines != count:
+            raise CorruptJournalError(f"{where}: its first line does not fit its {lines} records.")
+        return cls(seq, epoch, kind, float(at), writer, count, body, experiment)
+
+    def entry(self) -> Entry:
+        """With the records decoded."""
+        records = cast("list[dict[str, Any]]", [decode_json(line) for line in self.body.split(b"\n")[:-1]])
+        return Entry(self.seq, self.epoch, self.kind, self.at, records, self.writer)
+
+
+@dataclass(slots=True)
+class Chain:
+    """Where a log has got to: what the next entry must be.
+
+    Attributes:
+        next_seq: The first free place as far as is known.
+        epoch: Epoch of the newest driver; 0 before the first.
+        writer: That driver.
+        holds_data: Whether anything was committed yet.
+        experiment: Checksum of the header, as the newest driver said it; empty while it has not.
+    """
+
+    next_seq: int = 1
+    epoch: int = 0
+    writer: str = ""
+    holds_data: bool = False
+    experiment: str = ""
+
+    def accept(self, entry: StoredEntry, *, where: str) -> None:
+        """Go on by one entry.
+
+        Raises:
+            CorruptJournalError: It does not continue this log; nothing is changed. Final.
+        """
+        if entry.seq != self.next_seq:
+            raise CorruptJournalError(f"{where}: got entry {entry.seq}, expected {self.next_seq}.")
+        if entry.kind == "fence":
+            if entry.epoch != self.epoch + 1:
+                raise CorruptJournalError(
+                    f"{where}: a fence of epoch {entry.epoch} after epoch {self.epoch}, expected "
+                    f"{self.epoch + 1}: it belongs to another log."
+                )
+        elif (entry.epoch, entry.writer) != (self.epoch, self.writer):
+            raise CorruptJournalError(
+                f"{where}: data of epoch {entry.epoch} by {entry.writer!r} in epoch {self.epoch} of "
+                f"{self.writer!r}: it belongs to another log."
+            )
+        self.next_seq, self.epoch, self.writer = entry.seq + 1, entry.epoch, entry.writer
+        self.holds_data = self.holds_data or entry.kind == "data"
+        self.experiment = entry.experiment or ("" if entry.kind == "fence" else self.experiment)

@@ -1,0 +1,56 @@
+"""The experiment's header: one object, written once; the experiment exists when it does."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tune_flows.core.errors import CorruptJournalError
+from tune_flows.store.objects import ObjectStore
+from tune_flows.store.sealed import seal, unseal
+
+__all__ = ["HEADER_KEY", "Header", "create_header", "read_header"]
+
+HEADER_KEY = "experiment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header as it is stored.
+
+    Attributes:
+        content: What the layer above stored.
+        sha256: The document's checksum, which tells this experiment from every other one.
+    """
+
+    content: dict[str, Any]
+    sha256: str
+
+
+def create_header(store: ObjectStore, content: dict[str, Any], *, created_at: float) -> bool:
+    """Make the header; whether it is there with this content."""
+    head = {"kind": "experiment", "library": _library_version(), "created_at": created_at}
+    return store.create(HEADER_KEY, seal({**head, "header": content}))
+
+
+def read_header(store: ObjectStore) -> Header | None:
+    """The header, None when there is no experiment.
+
+    Raises:
+        CorruptJournalError: It is torn, foreign or of a newer format. Final.
+    """
+    data = store.get(HEADER_KEY)
+    if data is None:
+        return None
+    head, _ = unseal(data, where=store.url_of(HEADER_KEY), kind="experiment")
+    content: object = head.get("header")
+    if not isinstance(content, dict):
+        raise CorruptJournalError(f"{store.url_of(HEADER_KEY)}: it holds no header.")
+    return Header(cast("dict[str, Any]", content), head["sha256"])
+
+
+def _library_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 14 ms that only a new experiment pays
+
+    try:
+        return version("tune_flows")
+    except PackageNotFoundError:
+        return "unknown"

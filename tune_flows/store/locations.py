@@ -1,0 +1,93 @@
+"""Where an experiment lies: the storage URL, the experiment's name, and what may stand in either."""
+
+import os
+import re
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tune_flows.core.errors import InvalidParameter
+
+__all__ = ["experiment_url", "is_local", "local_path", "protocol_of", "resolve_storage"]
+
+STORAGE_VARIABLE = "TUNE_FLOWS_STORAGE"
+DEFAULT_STORAGE = "~/.tune_flows"
+_EXAMPLES = "Examples: '/data/tuning', 's3://bucket/tuning', 'gs://bucket/tuning' (with gcsfs installed)."
+_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+def resolve_storage(storage_path: str | None) -> str:
+    """The storage a run uses: an absolute local path, or a URL without a trailing slash.
+
+    Args:
+        storage_path: A local path, a `file://` URL or the URL of anything that fsspec knows. None or an empty
+            string takes the variable TUNE_FLOWS_STORAGE and, without it, `~/.tune_flows`.
+
+    Raises:
+        InvalidParameter: The protocol is unknown, needs a package that is not installed, or the URL names no
+            bucket. Final.
+    """
+    given = storage_path or os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
+    if "::" in given:
+        raise InvalidParameter.of(
+            "storage_path", given, "a plain URL", f"A cache would hide other drivers. {_EXAMPLES}"
+        )
+    if is_local(given):
+        return local_path(given)
+    protocol, rest = protocol_of(given), given.split("://", 1)[1]
+    protocol = "s3" if protocol == "s3a" else protocol
+    if not rest.strip("/") or not rest.isprintable() or "?" in rest or "#" in rest:
+        raise InvalidParameter.of("storage_path", given, "a URL with a bucket and no query", _EXAMPLES)
+    _require_known(protocol, given)
+    return f"{protocol}://{rest.rstrip('/')}"
+
+
+def experiment_url(storage_path: str, name: str) -> str:
+    """The URL of one experiment under a resolved storage path.
+
+    Raises:
+        InvalidParameter: The name is empty, too long or holds a character that could leave the folder. Final.
+    """
+    if not _NAME.fullmatch(name) or not name.strip("."):
+        raise InvalidParameter.of("name", name, "1 to 200 letters, digits, '.', '_' or '-', not only dots")
+    return f"{storage_path.rstrip('/')}/{name}"
+
+
+def protocol_of(url: str) -> str:
+    """The protocol of a URL in lower case; `file` for a bare path."""
+    found = _PROTOCOL.match(url)
+    return found[1].lower() if found else "file"
+
+
+def is_local(url: str) -> bool:
+    """Whether the URL means a folder of this machine."""
+    return protocol_of(url) in ("file", "local")
+
+
+def local_path(url: str) -> str:
+    """The absolute path that a local URL or path means; `~` is the home directory."""
+    if not _PROTOCOL.match(url):
+        return os.path.abspath(os.path.expanduser(url))
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise InvalidParameter.of(
+            "storage_path", url, "an absolute path after file://", "Write file:///folder."
+        )
+    return os.path.abspath(unquote(parts.path))
+
+
+def _require_known(protocol: str, given: str) -> None:
+    if protocol == "s3":
+        return  # a dependency of ours: no need to import it for that
+    import fsspec
+
+    library: Any = fsspec  # it has no types
+
+    try:
+        library.get_filesystem_class(protocol)
+    except ValueError as error:
+        raise InvalidParameter.of("storage_path", given, "a protocol that fsspec knows", _EXAMPLES) from error
+    except ImportError as error:
+        raise InvalidParameter.of(
+            "storage_path", given, f"{protocol}:// to be usable here", f"{error}."
+        ) from error

@@ -1,0 +1,123 @@
+"""The one retry loop of the library: exponential backoff with jitter, bounded by a budget in seconds.
+
+Every other loop (botocore's, s3fs's) is switched off, since nested ones multiply. An outage gets a line in
+the log when it has lasted a little, and another one at its end, so that whoever waits knows for what.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tune_flows.core.errors import StorageError, TuneError
+from tune_flows.store.faults import final_reason
+
+__all__ = ["Outage", "Retry"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Outage:
+    """Whether the storage is known not to answer; shared by all operations on it, so that it is said once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def begin(self, since: float, message: str) -> None:
+        """Say that it does not answer, unless that was said."""
+        with self._lock:
+            if self._since is None:
+                self._since = since
+                _log.warning(message)
+
+    def end(self, now: float, what: str) -> None:
+        """Say that it answers again, if it was said not to."""
+        with self._lock:
+            if self._since is not None:
+                _log.warning("%s: the storage answers again, after %.0f s.", what, now - self._since)
+                self._since = None
+
+    def __bool__(self) -> bool:
+        return self._since is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Repeats an operation until it succeeds, fails for good, or has failed for `budget_s` seconds.
+
+    The budget counts from the first failure, so that a large upload does not use it up by being slow.
+    """
+
+    budget_s: float = 60.0
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 5.0
+    notice_after_s: float = 2.0
+    """How long an operation may last until a failure of it is logged."""
+    outage: Outage = field(default_factory=Outage)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[float, float], float] = random.uniform
+
+    def call(self, operation: Callable[[], T], *, what: str, local: bool) -> T:
+        """What the operation returns.
+
+        Args:
+            operation: Must be safe to repeat when the outcome of an earlier attempt is unknown.
+            what: Verb and URL, for the message.
+            local: Whether it works on a local file system (`faults.final_reason`).
+
+        Raises:
+            StorageError: Final at once when another try cannot help, else after the budget.
+        """
+        started = self.clock()
+        give_up_at = float("inf")
+        noticed = False
+        attempt = 0
+        while True:
+            try:
+                result = operation()
+            except TuneError:
+                raise
+            except Exception as error:
+                attempt += 1
+                now = self.clock()
+                give_up_at = min(give_up_at, now + self.budget_s)
+                self._refuse(error, what, local=local, attempts=attempt, spent=now >= give_up_at)
+                if not noticed and now - started >= self.notice_after_s:
+                    noticed = True
+                    self.outage.begin(started, _notice(what, error, now - started, give_up_at - now))
+                self._wait(attempt, min(self.longest_wait_s, give_up_at - now))
+            else:
+                if self.outage:
+                    self.outage.end(self.clock(), what)
+                return result
+
+    def _refuse(self, error: Exception, what: str, *, local: bool, attempts: int, spent: bool) -> None:
+        reason = final_reason(error, local=local)
+        if reason is not None:
+            raise StorageError(f"{what}: {reason}. ({_shown(error)})") from error
+        if spent:
+            raise StorageError(
+                f"{what}: no success in {attempts} attempts over {self.budget_s:g} s, last: {_shown(error)}. "
+                "Is the storage up and reachable (AWS_ENDPOINT_URL)?"
+            ) from error
+
+    def _wait(self, attempt: int, at_most_s: float) -> None:
+        longest = self.first_wait_s * 2.0 ** min(attempt - 1, 20)
+        self.sleep(min(self.jitter(longest / 2, longest), at_most_s))
+
+
+def _notice(what: str, error: Exception, lasted_s: float, left_s: float) -> str:
+    return (
+        f"{what}: the storage does not answer for {lasted_s:.0f} s now; trying again for up to "
+        f"{left_s:.0f} s. ({_shown(error)})"
+    )
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
