@@ -1,0 +1,151 @@
+"""One trial of a class Trainable: its steps are taken on the thread that asks for them."""
+
+import time
+from threading import Event
+from typing import Any
+
+from tune_flows.core.errors import TrainableError
+from tune_flows.core.trial import CheckpointRef, Result
+from tune_flows.trainable.api import Trainable
+from tune_flows.trainable.checkpoint import Checkpoint
+from tune_flows.trainable.faults import log_cleanup_fault, trainable_error, user_code
+from tune_flows.trainable.messages import Outcome
+from tune_flows.trainable.metrics import flattened
+from tune_flows.trainable.run import RunParts
+
+__all__ = ["ClassRun"]
+
+
+class ClassRun:
+    """Steps a Trainable and saves its checkpoints.
+
+    Args:
+        parts: What the host gives to every run.
+        config: The trial's configuration; the run keeps it.
+        checkpoint: Where to start from; None: from scratch.
+        checkpoint_frequency: Save after every so many iterations; 0: never.
+        kept: A Trainable of the trial before, to be taken over if it agrees.
+    """
+
+    def __init__(
+        self,
+        parts: RunParts,
+        config: dict[str, Any],
+        checkpoint: CheckpointRef | None,
+        *,
+        checkpoint_frequency: int,
+        kept: Trainable | None = None,
+    ) -> None:
+        self._parts = parts
+        self._ledger = parts.ledger
+        self._frequency = checkpoint_frequency
+        self._trainable: Trainable | None = kept
+        try:
+            self.restart(config, checkpoint)
+        except BaseException:
+            self.end()
+            raise
+
+    def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
+        """Go on as `config` from `checkpoint`; the trial's own count of iterations goes on."""
+        kept = self._trainable
+        with user_code():
+            taken_over = kept is not None and bool(kept.reset_config(config))
+        if kept is None or not taken_over:
+            self.end()
+            with user_code():
+                kept = self._parts.spec.make(
+                    config, trial_id=self._parts.trial_id, iteration=self._ledger.iteration
+                )
+        kept.config, kept.trial_id, kept.iteration = config, self._parts.trial_id, self._ledger.iteration
+        self._trainable = kept
+        if checkpoint is not None:
+            self._load(kept, checkpoint)
+
+    def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
+        """Step until there is a reason to come back."""
+        ledger, trainable, clock = self._ledger, self._standing(), self._parts.clock
+        deadline = time.monotonic() + batch_s
+        while True:
+            if ledger.ended is not None:
+                return Outcome.COMPLETED
+            if ledger.due:
+                return Outcome.WAITS
+            if interrupted.is_set():
+                return Outcome.INTERRUPTED
+            if ledger.results and (len(ledger.results) >= max_results or time.monotonic() >= deadline):
+                return Outcome.RUNNING
+            clock.start()
+            try:
+                reported = trainable.step()
+            except (Exception, SystemExit) as error:
+                raise trainable_error(error) from error
+            seconds, timestamp = clock.lap(trainable.config, ledger.iteration + 1)
+            metrics, done = flattened(reported)
+            iteration = trainable.iteration = ledger.iteration + 1
+            if iteration == ledger.save_at or (self._frequency and iteration % self._frequency == 0):
+                ledger.checkpoints.extend(self._save(iteration))
+            ledger.add(metrics, seconds, timestamp, reason="done" if done else None)
+
+    def save(self) -> CheckpointRef | None:
+        """A checkpoint of this moment; None when the newest one is of this moment, or the class has none."""
+        saved = self._save(self._ledger.iteration)
+        return saved[0] if saved else None
+
+    def take(self) -> tuple[tuple[Result, ...], tuple[CheckpointRef, ...]]:
+        """Results and checkpoints since the last call."""
+        return self._ledger.take()
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+
+    def end(self) -> bool:
+        """Clean up; a fault in it is only logged. Always True: there is no thread that could be left."""
+        trainable, self._trainable = self._trainable, None
+        if trainable is not None:
+            try:
+                trainable.cleanup()
+            except (Exception, SystemExit):
+                log_cleanup_fault(self._parts.trial_id)
+        return True
+
+    def hand_over(self) -> Trainable | None:
+        """The Trainable, for the next trial; this run is over."""
+        trainable, self._trainable = self._trainable, None
+        return trainable
+
+    def _standing(self) -> Trainable:
+        if self._trainable is None:
+            raise TrainableError(f"{self._parts.trial_id}: its Trainable has ended.")
+        return self._trainable
+
+    def _save(self, iteration: int) -> tuple[CheckpointRef, ...]:
+        courier = self._parts.courier
+        saved_already = courier.newest is not None and courier.newest.iteration == iteration
+        if saved_already or not self._parts.spec.can_checkpoint:
+            return ()
+        with self._parts.scratch.folder() as folder:
+            with user_code():
+                data = self._standing().save_checkpoint(folder)
+                wrote = next(folder.iterdir(), None) is not None
+                _check_saved(data, wrote)
+                if data is not None:
+                    Checkpoint.from_dict(data).write_to(folder)
+            return (courier.send(iteration, folder),)
+
+    def _load(self, trainable: Trainable, ref: CheckpointRef) -> None:
+        with self._parts.scratch.folder() as folder:
+            self._parts.courier.fetch(ref, folder)
+            checkpoint = Checkpoint.from_directory(folder)
+            with user_code():
+                trainable.load_checkpoint(checkpoint.to_dict() if checkpoint.is_dict else folder)
+
+
+def _check_saved(data: object, wrote: bool) -> None:
+    if data is not None and not isinstance(data, dict):
+        raise TrainableError(
+            f"save_checkpoint(): got a {type(data).__name__}, expected None (files were written) or a dict."
+        )
+    if (data is not None) == wrote:
+        did = "wrote files and returned a dict" if wrote else "wrote no file and returned nothing"
+        raise TrainableError(f"save_checkpoint(): it {did}, expected either files or a dict.")
