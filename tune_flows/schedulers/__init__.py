@@ -1,0 +1,51 @@
+"""Trial schedulers: which trial runs, goes on, pauses or stops.
+
+To add a built-in kind: a file beside the others, its class in `AnyScheduler` and `SCHEDULERS`, a test class.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tune_flows.core.policy import parse_policy
+from tune_flows.core.schema import FormUnion
+from tune_flows.schedulers.asha import ASHAScheduler
+from tune_flows.schedulers.base import TrialScheduler
+from tune_flows.schedulers.fifo import FIFOScheduler
+from tune_flows.schedulers.hyperband import HyperBandScheduler
+from tune_flows.schedulers.pbt import PopulationBasedTraining
+
+__all__ = [
+    "SCHEDULERS",
+    "ASHAScheduler",
+    "AnyScheduler",
+    "FIFOScheduler",
+    "HyperBandScheduler",
+    "PopulationBasedTraining",
+    "TrialScheduler",
+    "parse_scheduler",
+]
+
+AnyScheduler = Annotated[
+    FIFOScheduler | ASHAScheduler | HyperBandScheduler | PopulationBasedTraining,
+    Field(discriminator="type"),
+    FormUnion(),
+]
+"""Any built-in scheduler, as the type of a flow parameter."""
+
+SCHEDULERS: dict[str, type[TrialScheduler]] = {
+    kind.kind(): kind for kind in (FIFOScheduler, ASHAScheduler, HyperBandScheduler, PopulationBasedTraining)
+}
+"""The built-in schedulers by the `type` of their JSON form."""
+
+
+def parse_scheduler(value: object) -> TrialScheduler:
+    """The scheduler that the parameter `scheduler` means, as a fresh copy.
+
+    Args:
+        value: A scheduler, the name of a kind, its JSON form, or None for FIFO.
+
+    Raises:
+        InvalidParameter: It is no scheduler, or a field is unknown or out of bounds. Final.
+    """
+    return FIFOScheduler() if value is None else parse_policy("scheduler", value, TrialScheduler, SCHEDULERS)

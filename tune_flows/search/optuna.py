@@ -1,0 +1,214 @@
+"""Bayesian optimisation with the samplers of the Optuna library.
+
+Optuna's study is no part of the state: it is rebuilt from the list of what was suggested and what came of it.
+That works because each suggestion has a sampler of its own, with a seed that follows from the search's seed
+and the number of the suggestion: nothing is remembered outside the list.
+"""
+
+import math
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, JsonValue, PrivateAttr
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.core.objective import Objective
+from tune_flows.core.space import ParamSpace
+from tune_flows.core.trial import Result, Trial
+from tune_flows.search.base import SearchAlg
+from tune_flows.search.points import Points, check_points
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+
+    from tune_flows.search.optuna_axes import Axis
+
+__all__ = ["OptunaSearch"]
+
+
+@dataclass(slots=True)
+class _Suggestion:
+    """What was suggested, and what came of it."""
+
+    number: int
+    params: dict[str, int | float]
+    """By path, as Optuna sees them."""
+    score: float | None = None
+    """The newest one, larger is better; None before the first one and when it was no finite number."""
+    is_bad: bool = False
+    """Whether the newest score was no finite number."""
+    ended: Literal["COMPLETE", "PRUNED", "FAIL"] | None = None
+    """How it ended in Optuna's terms: with a score, as worse than any, as saying nothing. None: it runs."""
+
+
+class OptunaSearch(SearchAlg):
+    """Models which configurations are good from the trials so far, and suggests promising ones.
+
+    A trial counts with the newest score it reported, also when the scheduler stopped it early. One whose
+    newest score is no finite number counts as worse than all others; one that failed does not count.
+    """
+
+    model_config = ConfigDict(title="Optuna", ignored_types=(cached_property,))
+    needs_metric: ClassVar[bool] = True
+
+    type: Literal["optuna"] = "optuna"
+    sampler: Literal["tpe", "random"] = Field(
+        default="tpe", description="tpe: tree-structured Parzen estimator; random: a baseline for comparison."
+    )
+    seed: int | None = Field(default=None, ge=0, description="Seed of the sampler.")
+    n_startup_trials: int = Field(default=10, ge=0, description="Random trials before the model is used.")
+    multivariate: bool = Field(default=True, description="Model the keys together, not one by one.")
+    constant_liar: bool = Field(
+        default=True, description="Keep away from what runs at present: for many trials at a time."
+    )
+    points_to_evaluate: Points = Field(default=[])
+
+    _space: ParamSpace = PrivateAttr()
+    _objective: Objective = PrivateAttr()
+    _entropy: int = PrivateAttr()
+    _suggestions: dict[str, _Suggestion] = PrivateAttr(default_factory=dict[str, _Suggestion])
+
+    def setup(self, *, space: ParamSpace, objective: Objective, seed: int) -> None:
+        """Prepare for an experiment.
+
+        Raises:
+            InvalidParameter: Optuna is not installed, or space or points are none that it can search. Final.
+        """
+        _need_optuna()
+        if space.grids:
+            raise InvalidParameter.of(
+                "param_space",
+                f"grid_search for {', '.join(space.grids)} with OptunaSearch",
+                "domains only",
+                "Take choice([...]), or RandomSearch or GridSearch.",
+            )
+        check_points(self.points_to_evaluate, space)
+        self._space, self._objective = space, objective
+        self._entropy = seed if self.seed is None else self.seed
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """The next point to evaluate, then what the sampler takes for promising."""
+        number = len(self._suggestions)
+        fixed: dict[str, JsonValue] = {}
+        if number < len(self.points_to_evaluate):
+            fixed = self._space.flatten(self.points_to_evaluate[number])
+        params = self._sampled(number, fixed)
+        self._suggestions[trial_id] = _Suggestion(number, params)
+        values = {path: self._axes[path].to_value(param) for path, param in params.items()}
+        return self._space.resolve(values | fixed)
+
+    def on_trial_result(self, trial: Trial, result: Result) -> None:
+        """Keeps the newest score."""
+        suggestion = self._suggestions.get(trial.trial_id)
+        metric = self._objective.metric
+        if suggestion is None or metric is None or result.value(metric) is None:
+            return
+        score = self._objective.score(result)
+        suggestion.is_bad = not math.isfinite(score)
+        suggestion.score = None if suggestion.is_bad else score
+
+    def on_trial_complete(self, trial: Trial) -> None:
+        """Learns from the newest score."""
+        if trial.last_result is not None:
+            self.on_trial_result(trial, trial.last_result)
+        suggestion = self._suggestions.get(trial.trial_id)
+        if suggestion is not None and suggestion.score is not None:
+            self._tell(suggestion, "COMPLETE")
+        elif suggestion is not None:
+            self._tell(suggestion, "PRUNED" if suggestion.is_bad else "FAIL")
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """Learns nothing, but no longer counts the trial as running."""
+        suggestion = self._suggestions.get(trial.trial_id)
+        if suggestion is not None:
+            self._tell(suggestion, "FAIL")
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `dump_state` wrote."""
+        super().load_state(state)
+        for derived in ("_axes", "_study"):
+            vars(self).pop(derived, None)
+
+    @cached_property
+    def _axes(self) -> "dict[str, Axis]":
+        from tune_flows.search.optuna_axes import axis
+
+        return {path: axis(domain) for path, domain in self._space.domains.items()}
+
+    @cached_property
+    def _study(self) -> "Study":
+        """Optuna's view of the suggestions, made anew after a restart."""
+        import optuna
+
+        with _quiet():
+            study = optuna.create_study(direction="maximize")
+        distributions = {path: axis.distribution for path, axis in self._axes.items()}
+        for suggestion in sorted(self._suggestions.values(), key=lambda suggestion: suggestion.number):
+            study.add_trial(
+                optuna.trial.create_trial(
+                    state=optuna.trial.TrialState[suggestion.ended or "RUNNING"],
+                    params=suggestion.params,
+                    distributions=distributions,
+                    value=suggestion.score if suggestion.ended == "COMPLETE" else None,
+                )
+            )
+        return study
+
+    def _sampled(self, number: int, fixed: dict[str, JsonValue]) -> dict[str, int | float]:
+        study = self._study
+        study.sampler = self._new_sampler(number)
+        params = {path: axis.to_param(fixed[path]) for path, axis in self._axes.items() if path in fixed}
+        if params:
+            study.enqueue_trial(params)
+        return study.ask({path: axis.distribution for path, axis in self._axes.items()}).params
+
+    def _new_sampler(self, number: int) -> "BaseSampler":
+        from optuna.samplers import RandomSampler, TPESampler
+
+        seed = int(np.random.SeedSequence((self._entropy, number)).generate_state(1)[0])
+        if self.sampler == "random":
+            return RandomSampler(seed=seed)
+        return TPESampler(
+            seed=seed,
+            n_startup_trials=self.n_startup_trials,
+            multivariate=self.multivariate,
+            constant_liar=self.constant_liar,
+        )
+
+    def _tell(self, suggestion: _Suggestion, ended: Literal["COMPLETE", "PRUNED", "FAIL"]) -> None:
+        from optuna.trial import TrialState
+
+        if suggestion.ended is not None:
+            return
+        study = self._study  # rebuilt from the suggestions as they are before this one has ended
+        suggestion.ended = ended
+        study.tell(
+            suggestion.number, suggestion.score if ended == "COMPLETE" else None, state=TrialState[ended]
+        )
+
+
+def _need_optuna() -> None:
+    try:
+        import optuna  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise InvalidParameter.of(
+            "search_alg.type", "optuna", "the optuna library", "Run: pip install 'tune_flows[optuna]'."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Optuna announces each new study on its own logger; nobody asked for one."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

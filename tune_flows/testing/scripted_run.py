@@ -1,0 +1,210 @@
+"""A whole run of two policies on a script instead of a cluster: same input, same run.
+
+The real `TrialRunner` decides; the script stands in for executor and trainable. Workers take turns, one
+training iteration each, in the order in which they were launched.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tune_flows.core.codec import partition
+from tune_flows.core.commands import Command, ContinueTrial, LaunchSegment, PauseTrial, StopTrial
+from tune_flows.core.decisions import Record, TrialContinued, TrialLaunched
+from tune_flows.core.events import (
+    CapacityChanged,
+    CheckpointSaved,
+    DriverStarted,
+    Event,
+    ExperimentExtended,
+    FaultKind,
+    ResultsReported,
+    TrialCompleted,
+    TrialFaulted,
+    TrialPaused,
+)
+from tune_flows.core.objective import Objective
+from tune_flows.core.policy import Policy
+from tune_flows.core.space import ParamSpace
+from tune_flows.core.trial import CheckpointRef, Result, Trial
+from tune_flows.runner import Rules, TrialRunner
+from tune_flows.schedulers import TrialScheduler
+from tune_flows.search import SearchAlg
+
+__all__ = ["Metrics", "Script", "ScriptedRun", "scripted_run"]
+
+Metrics = Callable[[Mapping[str, Any], int], dict[str, Any]]
+"""What training iteration `iteration` (from 1) reports for a configuration."""
+
+_MOST_TURNS = 100_000
+_SCORE = Objective("score")
+_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What happens to whatever the policies decide."""
+
+    space: ParamSpace
+    metrics: Metrics
+    objective: Objective = _SCORE
+    trials: int = 20
+    """Trials the experiment may have in all."""
+    slots: int = 3
+    length: int = 30
+    """Iterations after which a trial ends by itself."""
+    seed: int = 1
+    faults: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    """How often which trial fails when it has come to which iteration."""
+    rules: Rules = _RULES
+    reload_every: int | None = None
+    """Turns after which both policies are dumped and loaded into fresh copies; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedRun:
+    """What came of it."""
+
+    trials: dict[str, Trial]
+    decisions: list[Record]
+    """In order, without those that only say how far a trial trains before the next question."""
+
+
+def scripted_run(search_alg: SearchAlg, scheduler: TrialScheduler, script: Script) -> ScriptedRun:
+    """Run the policies, which must be new, to the end of the experiment.
+
+    Raises:
+        RuntimeError: The experiment does not come to an end.
+    """
+    space, objective = script.space, script.objective
+    search_alg.setup(space=space, objective=objective, seed=script.seed)
+    scheduler.setup(space=space, objective=objective, seed=script.seed)
+    runner = TrialRunner(search_alg=search_alg, scheduler=scheduler, objective=objective, rules=script.rules)
+    workers = _Workers(script)
+    events: list[Event] = [
+        DriverStarted(1, at=0.0),
+        ExperimentExtended(script.trials),
+        CapacityChanged(script.slots),
+    ]
+    decisions: list[Record] = []
+    for turn in range(_MOST_TURNS):
+        if script.reload_every is not None and turn % script.reload_every == 0:
+            search_alg, scheduler = _reloaded(search_alg), _reloaded(scheduler)
+            runner = TrialRunner(
+                search_alg=search_alg,
+                scheduler=scheduler,
+                objective=objective,
+                rules=script.rules,
+                state=runner.state,
+            )
+        step = runner.step(events, now=float(turn))
+        decisions += [
+            record
+            for record in partition(step.records)[1]
+            if not isinstance(record, TrialLaunched | TrialContinued)
+        ]
+        if runner.state.ended is not None:
+            return ScriptedRun(runner.state.trials, decisions)
+        events = workers.obey(step.commands) + workers.work(now=float(turn))
+    raise RuntimeError(f"the experiment did not end within {_MOST_TURNS} turns")
+
+
+P = TypeVar("P", bound=Policy)
+
+
+def _reloaded(policy: P) -> P:
+    fresh = policy.fresh()
+    fresh.load_state(json.loads(json.dumps(policy.dump_state(), allow_nan=False)))
+    return fresh
+
+
+@dataclass(slots=True)
+class _Worker:
+    trial_id: str
+    lease: int
+    config: dict[str, Any]
+    iteration: int
+    until: int | None
+    save_at: int | None
+    known: int
+    """Iterations that were reported in an earlier lease."""
+    waits: bool = False
+
+
+class _Workers:
+    """The scripted side: carries out commands, trains one iteration a turn."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._live: dict[str, _Worker] = {}
+        self._faults = dict(script.faults)
+        self._saved = 0
+
+    def obey(self, commands: tuple[Command, ...]) -> list[Event]:
+        events: list[Event] = []
+        for command in commands:
+            match command:
+                case LaunchSegment():
+                    self._live[command.trial_id] = _Worker(
+                        command.trial_id,
+                        command.lease,
+                        command.config,
+                        command.checkpoint.iteration if command.checkpoint else 0,
+                        command.until,
+                        command.save_at,
+                        known=command.iteration,
+                    )
+                case ContinueTrial():
+                    worker = self._live[command.trial_id]
+                    worker.until, worker.save_at, worker.waits = command.until, command.save_at, False
+                    worker.config = command.config or worker.config
+                case PauseTrial():
+                    worker = self._live.pop(command.trial_id)
+                    if command.save:
+                        events.append(self._checkpoint(worker))
+                    events.append(TrialPaused(worker.trial_id, worker.lease))
+                case StopTrial():
+                    worker = self._live.pop(command.trial_id)
+                    events.append(TrialCompleted(worker.trial_id, worker.lease, command.reason))
+                case _:
+                    pass
+        return events
+
+    def work(self, now: float) -> list[Event]:
+        events: list[Event] = []
+        for worker in list(self._live.values()):
+            if not worker.waits:
+                events += self._iterate(worker, now)
+        return events
+
+    def _iterate(self, worker: _Worker, now: float) -> list[Event]:
+        worker.iteration += 1
+        here = (worker.trial_id, worker.iteration)
+        if self._faults.get(here, 0) > 0:
+            self._faults[here] -= 1
+            del self._live[worker.trial_id]
+            return [TrialFaulted(worker.trial_id, worker.lease, FaultKind.TRAINABLE, "scripted fault")]
+        done = worker.iteration >= self._script.length
+        worker.waits = worker.iteration == worker.until and not done
+        is_known = worker.iteration <= worker.known
+        results = () if is_known else (self._result(worker, done, now),)
+        events: list[Event] = []
+        if worker.iteration == worker.save_at:
+            events.append(self._checkpoint(worker))
+        events.append(ResultsReported(worker.trial_id, worker.lease, results, worker.waits))
+        if done:
+            del self._live[worker.trial_id]
+            events.append(TrialCompleted(worker.trial_id, worker.lease, "done"))
+        return events
+
+    def _result(self, worker: _Worker, done: bool, now: float) -> Result:
+        metrics = self._script.metrics(worker.config, worker.iteration)
+        return Result(worker.iteration, metrics, 1.0, float(worker.iteration), now, done)
+
+    def _checkpoint(self, worker: _Worker) -> CheckpointSaved:
+        self._saved += 1
+        path = f"ckpt/{worker.trial_id}/{self._saved}"
+        return CheckpointSaved(
+            worker.trial_id, worker.lease, CheckpointRef(path, worker.iteration, "0" * 64, 0)
+        )
