@@ -1,0 +1,124 @@
+"""The connection to Ray: join a cluster, or start one on this machine and stop it again."""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Generator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+
+from tune_flows.core.errors import ResourcesUnavailable
+
+__all__ = ["Cluster"]
+
+_ANSWER_S = 5.0
+"""Seconds within which an address must accept a connection; `ray.init` itself tries for minutes."""
+_DEFAULT_PORT = 6379
+_DEFAULT_CLIENT_PORT = 10001
+
+
+class Cluster:
+    """Ray for one run.
+
+    Args:
+        address: `auto`, `host:port` or `ray://host:port` of a cluster to join; None: the Ray that this
+            process is connected to already, else a Ray of its own on this machine.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._ours = False
+        self._lock = threading.Lock()
+
+    def connect(self) -> None:
+        """Join or start Ray.
+
+        Raises:
+            ResourcesUnavailable: Nothing answers at the address.
+        """
+        with self._lock:
+            if ray.is_initialized():
+                self._require_joined()
+                return
+            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            with _quiet_environment():
+                if self._address is None:
+                    ray.init(address="local", include_dashboard=False, **quiet)
+                else:
+                    try:
+                        ray.init(address=_answering(self._address), **quiet)
+                    except (OSError, RuntimeError, ValueError) as error:
+                        raise self._refusal(f"Connecting failed: {error}") from error
+            self._ours = True
+
+    def nodes(self) -> list[Mapping[str, float]]:
+        """Total resources of each node that is alive."""
+        library: Any = ray  # `nodes` has no types
+        return [node["Resources"] for node in library.nodes() if node["Alive"]]
+
+    def disconnect(self) -> None:
+        """Leave the cluster, or stop the Ray that `connect` started; nothing when it was there before."""
+        with self._lock:  # a `connect` that nobody waits for any more may still be under way
+            if self._ours:
+                self._ours = False
+                ray.shutdown()
+
+    def _require_joined(self) -> None:
+        """This process can be in one cluster at a time: it must be the one that is asked for."""
+        if self._address in (None, "auto"):
+            return
+        context: Any = ray.get_runtime_context()
+        joined: str = context.gcs_address
+        if self._address != joined:
+            raise self._refusal(f"This process is connected to the Ray at {joined} already.")
+
+    def _refusal(self, why: str) -> ResourcesUnavailable:
+        return ResourcesUnavailable(
+            f"ray_address: got {self._address!r}, expected the address of a running Ray cluster "
+            f"('auto', 'host:port', 'ray://host:port') or None for a Ray of its own on this machine. {why}"
+        )
+
+
+def _answering(address: str) -> str:
+    """The address as `ray.init` takes it, when something listens there."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
+    protocol, separator, place = address.rpartition("://")
+    if address == "auto" or protocol not in ("", "ray"):
+        return address
+    parts = urlsplit(f"//{place}")
+    target = parts.hostname or "", parts.port or (_DEFAULT_CLIENT_PORT if protocol else _DEFAULT_PORT)
+    socket.create_connection(target, timeout=_ANSWER_S).close()
+    at = place if parts.port else f"{place}:{target[1]}"
+    if not os.environ.get("RAY_USE_TLS"):
+        _require_grpc(at)
+    return f"{protocol}{separator}{at}"
+
+
+def _require_grpc(at: str) -> None:
+    """Ray's servers speak gRPC, its dashboard and most others do not."""
+    import grpc
+
+    library: Any = grpc  # it has no types
+    with library.insecure_channel(at) as channel:
+        try:
+            library.channel_ready_future(channel).result(timeout=_ANSWER_S)
+        except library.FutureTimeoutError as error:
+            raise TimeoutError(f"What listens at {at} is no Ray.") from error
+
+
+@contextlib.contextmanager
+def _quiet_environment() -> Generator[None]:
+    """Ray's hints about its future defaults stay out of the user's terminal."""
+    hints = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    added = {name: value for name, value in hints.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
