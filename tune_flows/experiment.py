@@ -1,0 +1,174 @@
+"""An experiment on its storage: looked at, taken over, carried on.
+
+The order matters: everything that can be refused is refused before the first object is written, so that a
+failed start leaves nothing behind that would block the name.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+
+from tune_flows.core.codec import record_from_json
+from tune_flows.core.decisions import Record
+from tune_flows.core.errors import ExperimentMismatch
+from tune_flows.core.events import Event, ExperimentExtended, RulesChanged
+from tune_flows.core.objective import Objective
+from tune_flows.core.rules import Rules
+from tune_flows.core.space import ParamSpace
+from tune_flows.core.state import ExperimentState
+from tune_flows.runner import RunnerSnapshot, TrialRunner
+from tune_flows.schedulers.base import TrialScheduler
+from tune_flows.search.base import SearchAlg
+from tune_flows.spec import ExperimentSpec
+from tune_flows.store import Journal, ObjectStore
+from tune_flows.store.checkpoints import CHECKPOINT_PREFIX
+
+__all__ = ["Experiment", "fold", "history"]
+
+
+def history(journal: Journal) -> Iterator[tuple[float, list[Event | Record]]]:
+    """The loop iterations of a journal: Unix time (s) and records of each.
+
+    Raises:
+        CorruptJournalError: An object cannot be read; the message names it.
+    """
+    for entry in journal.entries():
+        if entry.records:
+            yield entry.at, [record_from_json(record) for record in entry.records]
+
+
+def fold(journal: Journal) -> ExperimentState:
+    """The state that a journal stands for."""
+    snapshot = journal.snapshot
+    state = RunnerSnapshot.from_json(snapshot.content).state if snapshot else ExperimentState()
+    for at, records in history(journal):
+        for record in records:
+            state.apply(record)
+        state.at(at)
+    return state
+
+
+class Experiment:
+    """One experiment, before and while this process drives it.
+
+    Args:
+        store: Where it lies.
+        spec: What it is, by today's parameters; its `seed` counts only for a new experiment.
+        space: The parsed `spec.param_space`.
+        objective: The metric and its direction.
+        search_alg: Fresh; this object sets it up.
+        scheduler: Fresh; this object sets it up.
+        rules: Limits and budgets of this session.
+        num_samples: Samples in all; None: without limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        spec: ExperimentSpec,
+        space: ParamSpace,
+        objective: Objective,
+        search_alg: SearchAlg,
+        scheduler: TrialScheduler,
+        rules: Rules,
+        num_samples: int | None,
+    ) -> None:
+        self.store = store
+        self.objective = objective
+        self._spec = spec
+        self._target = None if num_samples is None else num_samples * search_alg.variants(space)
+        self._space = space
+        self._search_alg = search_alg
+        self._scheduler = scheduler
+        self._rules = rules
+
+    def look(self) -> ExperimentState | None:
+        """Where the experiment stands, without taking it over; None when there is none yet.
+
+        Raises:
+            ExperimentMismatch: It was begun with other parameters, or `num_samples` would shrink. Final.
+            InvalidParameter: A policy cannot work with these parameters. Final.
+            StorageError: The storage cannot be read, or not be written as a new experiment needs it.
+        """
+        journal = Journal.read(self.store)
+        self._require_same(journal)
+        self._set_up()
+        if journal.header is None:
+            self.store.check_writable()
+            return None
+        state = fold(journal)
+        self._require_growth(state)
+        return state
+
+    def is_over(self, state: ExperimentState) -> bool:
+        """Whether nothing is left to do, with as many samples as are asked for now."""
+        return state.ended is not None and state.target == self._target
+
+    def claim(self) -> tuple[Journal, TrialRunner, list[Event]]:
+        """Take the experiment over, creating it if need be, and live its history again. Once, after `look`.
+
+        Returns:
+            The journal to append to, the runner at its end, and the events that come first now.
+
+        Raises:
+            ExperimentFenced: Another driver took it over at the same moment. Final.
+            ExperimentMismatch: Since the look, another driver began or extended it otherwise. Final.
+            CorruptJournalError: The journal cannot be read. Final.
+            StorageError: The storage refused or did not answer.
+        """
+        journal = Journal.open(self.store, writer=f"{socket.gethostname()}/{os.getpid()}")
+        if journal.header is None:
+            journal.create_header(self._spec.to_json())
+        seed = self._spec.seed
+        self._require_same(journal)
+        if self._spec.seed != seed:  # since the look, another driver began it with a seed of its own
+            self._search_alg, self._scheduler = self._search_alg.fresh(), self._scheduler.fresh()
+            self._set_up()
+        runner = self._resumed(journal)
+        self._require_growth(runner.state)
+        first: list[Event] = []
+        if runner.state.rules != self._rules:
+            first.append(RulesChanged(self._rules))
+        if runner.state.target != self._target:
+            first.append(ExperimentExtended(self._target))
+        return journal, runner, first
+
+    def discard(self) -> None:
+        """Remove an experiment that proved to be impossible, so that it does not block the name."""
+        self.store.delete_prefix(CHECKPOINT_PREFIX)
+        Journal.discard(self.store)
+
+    def _resumed(self, journal: Journal) -> TrialRunner:
+        """A runner at the end of the journal: from its snapshot, or from the beginning where it has none."""
+        state = None
+        if journal.snapshot is not None:
+            snapshot = RunnerSnapshot.from_json(journal.snapshot.content)
+            self._search_alg.load_state(snapshot.search_alg)
+            self._scheduler.load_state(snapshot.scheduler)
+            state = snapshot.state
+        runner = TrialRunner(
+            search_alg=self._search_alg, scheduler=self._scheduler, objective=self.objective, state=state
+        )
+        for at, records in history(journal):
+            runner.replay(records, at)
+        return runner
+
+    def _set_up(self) -> None:
+        for policy in (self._search_alg, self._scheduler):
+            policy.setup(space=self._space, objective=self.objective, seed=self._spec.seed)
+
+    def _require_same(self, journal: Journal) -> None:
+        if journal.header is not None:
+            begun = ExperimentSpec.from_json(journal.header)
+            begun.require_same(self._spec, url=self.store.url)
+            self._spec = begun
+
+    def _require_growth(self, state: ExperimentState) -> None:
+        shrinks = self._target is not None and (state.target is None or self._target < state.target)
+        if shrinks:
+            raise ExperimentMismatch(
+                f"num_samples: the experiment at {self.store.url} has {state.target or 'unlimited'} trials, "
+                f"these parameters give {self._target}. An experiment may only grow; use another name for a "
+                "smaller one."
+            )

@@ -1,0 +1,55 @@
+"""Snapshots beside the loop, as often as they pay.
+
+The cost of a snapshot grows with the trials, that of a replay with what was recorded since. Writing one
+whenever about as much was recorded as there are trials keeps the total cost of all snapshots in proportion to
+the records, and what a resume replays in proportion to the trials.
+"""
+
+import asyncio
+import logging
+
+from tune_flows.core.errors import StorageError
+from tune_flows.core.events import ResultsReported
+from tune_flows.runner import RunnerSnapshot, Step, TrialRunner
+from tune_flows.store import Journal
+
+__all__ = ["Snapshots"]
+
+_log = logging.getLogger(__name__)
+
+
+class Snapshots:
+    """Decides when the journal gets a snapshot, and writes it on a thread while the loop goes on.
+
+    Args:
+        journal: The journal that the loop appends to.
+        least: Records and results between two snapshots at least; more when there are more trials.
+    """
+
+    def __init__(self, journal: Journal, *, least: int) -> None:
+        self._journal = journal
+        self._least = least
+        self._since = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    def after_commit(self, runner: TrialRunner, step: Step, seq: int) -> None:
+        """Entry `seq`, which holds `step`, is durable."""
+        self._since += sum(
+            len(record.results) if isinstance(record, ResultsReported) else 1 for record in step.records
+        )
+        if self._writing is None and self._since >= max(self._least, len(runner.state.trials)):
+            self._since = 0
+            self._writing = asyncio.create_task(self._write(runner.snapshot(), seq))
+
+    async def close(self) -> None:
+        """Wait for the snapshot that is being written."""
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self, snapshot: RunnerSnapshot, seq: int) -> None:
+        try:
+            await asyncio.to_thread(lambda: self._journal.write_snapshot(snapshot.to_json(), seq=seq))
+        except StorageError as error:
+            _log.warning("a snapshot could not be written, the journal does without: %s", error)
+        finally:
+            self._writing = None

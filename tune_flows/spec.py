@@ -1,0 +1,86 @@
+"""What an experiment is: the part of the parameters that its history depends on.
+
+It is written once, into the journal's header. Carrying the experiment on with another spec would continue a
+history that never happened, so it is refused; `num_samples` alone may grow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from tune_flows.core.errors import CorruptJournalError, ExperimentMismatch
+from tune_flows.core.json_values import from_json, to_json
+
+__all__ = ["ExperimentSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSpec:
+    """The frozen parameters of an experiment, all of them JSON values."""
+
+    trainable: str
+    """Import path, or module and qualified name."""
+    param_space: dict[str, Any]
+    metric: str | None
+    mode: str
+    search_alg: dict[str, Any]
+    scheduler: dict[str, Any]
+    stop: dict[str, Any]
+    seed: int
+    """Entropy for policies without a seed of their own; drawn when the experiment is created."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The header of the journal."""
+        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, header: Mapping[str, Any]) -> "ExperimentSpec":
+        """The spec in the header of a journal.
+
+        Raises:
+            CorruptJournalError: It is the header of something else. Final.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in header]
+        if missing:
+            got, expected = ", ".join(header) or "nothing", ", ".join(missing)
+            raise CorruptJournalError(f"header of the experiment: got {got}, expected also {expected}.")
+        return cls(**{name: from_json(header[name]) for name in names})
+
+    def require_same(self, now: "ExperimentSpec", *, url: str) -> None:
+        """Refuse to carry the experiment on with other parameters than it was begun with.
+
+        Raises:
+            ExperimentMismatch: The message lists each difference.
+        """
+        differences: list[str] = []
+        begun_as, given = self.to_json(), now.to_json()
+        for name in begun_as:
+            if name == "seed":
+                continue
+            _compare(name, begun_as[name], given[name], differences)
+        if differences:
+            listed = "".join(f"\n  {line}" for line in differences)
+            raise ExperimentMismatch(
+                f"The experiment at {url} was begun with other parameters:{listed}\n"
+                "Use its own parameters to carry it on, or another name for a new experiment."
+            )
+
+
+def _compare(where: str, begun: object, now: object, differences: list[str]) -> None:
+    if begun == now:
+        return
+    if isinstance(begun, dict) and isinstance(now, dict):
+        was, is_now = cast("dict[str, object]", begun), cast("dict[str, object]", now)
+        for key in dict.fromkeys([*was, *is_now]):
+            _compare(f"{where}[{key!r}]", was.get(key, _ABSENT), is_now.get(key, _ABSENT), differences)
+        return
+    differences.append(f"{where}: was {begun!r}, is now {now!r}")
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
