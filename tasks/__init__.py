@@ -1,0 +1,1 @@
+"""The Prefect tasks; import them as `tune_flows.tasks`, whatever folder they lie in."""

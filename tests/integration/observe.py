@@ -1,0 +1,108 @@
+"""What tests see of a run from outside: the journal, the Prefect API, files that trainables leave."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
+
+from tune_flows.core.decisions import Record
+from tune_flows.core.events import Event, ResultsReported
+from tune_flows.experiment import history
+from tune_flows.store import Journal, ObjectStore
+
+T = TypeVar("T")
+
+
+def until(ask: Callable[[], T], *, within_s: float = 30.0) -> T:
+    """The first answer that is true."""
+    deadline = time.monotonic() + within_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"{ask.__name__}: not within {within_s:g} s"
+        time.sleep(0.05)
+    return answer
+
+
+def records(url: str) -> list[Event | Record]:
+    """Everything in the journal of an experiment."""
+    return [record for _, step in history(Journal.read(ObjectStore(url), whole=True)) for record in step]
+
+
+def iterations(url: str) -> dict[str, list[int]]:
+    """The iterations that the journal holds for each trial, in order."""
+    found: dict[str, list[int]] = {}
+    for record in records(url):
+        if isinstance(record, ResultsReported):
+            found.setdefault(record.trial_id, []).extend(result.iteration for result in record.results)
+    return found
+
+
+@contextmanager
+def opened_once_journalled(gate: Path, url: str, done: list[int]) -> Iterator[str]:
+    """A file for a trainable to wait for: there once the first trial's journalled iterations are `done`."""
+    given_up = threading.Event()
+
+    def open_gate() -> None:
+        until(lambda: given_up.is_set() or iterations(url).get("trial-00000") == done, within_s=60)
+        gate.touch()
+
+    watcher = threading.Thread(target=open_gate)
+    watcher.start()
+    try:
+        yield str(gate)
+    finally:
+        given_up.set()
+        watcher.join()
+
+
+def flow_runs(api: SyncPrefectClient, name: str) -> list[FlowRun]:
+    """The flow runs with this name, oldest first."""
+    runs = api.read_flow_runs(flow_run_filter=FlowRunFilter(name={"any_": [name]}))
+    return sorted(runs, key=lambda run: run.created)
+
+
+def task_runs(api: SyncPrefectClient, name: str) -> list[TaskRun]:
+    """The final segments of the flow runs with this name, oldest first; waits until all have arrived."""
+    flow_run_filter = FlowRunFilter(name={"any_": [name]})
+    before = -1
+
+    def settled() -> list[TaskRun]:
+        nonlocal before
+        found = api.read_task_runs(flow_run_filter=flow_run_filter)
+        known, before = before, len(found)
+        return found if found and known == before and all(run.state.is_final() for run in found) else []
+
+    return sorted(until(settled), key=lambda run: run.start_time)
+
+
+def states(api: SyncPrefectClient, run: TaskRun) -> list[State]:
+    """What the task run went through, in order."""
+    return sorted(api.read_task_run_states(run.id), key=lambda state: state.timestamp)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; one that nobody has reaped yet does not count."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of the processes in a session that have not ended."""
+    found: list[str] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, fields = stat.read_text().rpartition(") ")
+            state, _, _, session_id = fields.split()[:4]
+            command = (stat.parent / "cmdline").read_text().replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+        if int(session_id) == session and state != "Z":
+            found.append(command)
+    return found

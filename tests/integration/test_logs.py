@@ -1,0 +1,34 @@
+"""What the library has to say is in the log of the flow run."""
+
+import logging
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter
+from prefect.logging.handlers import APILogWorker
+
+from tests.integration.observe import flow_runs, until
+from tune_flows.tasks.logs import library_logs_in_run
+
+pytestmark = pytest.mark.integration
+
+
+def test_warnings_of_the_library_reach_the_flow_run(prefect_api: SyncPrefectClient, name: str):
+    @flow(name="logs", flow_run_name=name)
+    def run() -> None:
+        with library_logs_in_run():
+            logging.getLogger("tune_flows.store.retry").warning("%s does not answer", "s3://bucket")
+            logging.getLogger("tune_flows.store.retry").info("detail")
+        logging.getLogger("tune_flows.store.retry").warning("after the run")
+
+    run()
+    APILogWorker.drain_all(timeout=10)
+    (recorded,) = flow_runs(prefect_api, name)
+    log_filter = LogFilter(flow_run_id={"any_": [recorded.id]})
+
+    def ours() -> list[tuple[int, str]]:
+        lines = prefect_api.read_logs(log_filter=log_filter)
+        return [(line.level, line.message) for line in lines if line.level >= logging.WARNING]
+
+    assert until(ours) == [(logging.WARNING, "s3://bucket does not answer")]

@@ -1,0 +1,141 @@
+"""The same storage and name again: finished, unfinished, grown, changed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from tests.integration.observe import iterations, records, task_runs, until
+from tests.integration.trainables import Climber, climb
+from tune_flows import ExperimentMismatch, TuneResult, tune, uniform
+from tune_flows.core.events import DriverStarted
+from tune_flows.schedulers import ASHAScheduler
+from tune_flows.search import RandomSearch
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api", "ray_address")]
+
+Call = Callable[..., TuneResult]
+BEGUN: dict[str, Any] = {
+    "trainable": climb,
+    "param_space": {"slope": uniform(0, 1), "steps": 3},
+    "metric": "score",
+    "num_samples": 2,
+    "search_alg": RandomSearch(seed=1),
+    "scheduler": ASHAScheduler(max_t=9, reduction_factor=3),
+    "stop": {"training_iteration": 3},
+}
+
+
+@pytest.fixture
+def call(tmp_path: Path, name: str) -> Call:
+    """`tune` with the same parameters but for the given ones."""
+
+    def call(**changes: Any) -> TuneResult:
+        return tune(**({**BEGUN, "storage_path": str(tmp_path), "name": name} | changes))
+
+    return call
+
+
+def test_a_finished_experiment_is_returned_at_once(call: Call, name: str, prefect_api: SyncPrefectClient):
+    first = call()
+    before = records(first.experiment_url), task_runs(prefect_api, name)
+
+    assert call() == first
+    assert (records(first.experiment_url), task_runs(prefect_api, name)) == before
+
+
+def test_more_samples_extend_it(call: Call):
+    first = call()
+    before = iterations(first.experiment_url)
+
+    grown = call(num_samples=4)
+
+    after = iterations(first.experiment_url)
+    assert len(grown.trials_dataframe()) == len(after) == 4
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+
+
+def test_other_parameters_are_refused_with_all_differences(call: Call):
+    first = call()
+    before = records(first.experiment_url)
+
+    with pytest.raises(ExperimentMismatch) as caught:
+        call(
+            trainable=Climber,
+            param_space={"slope": uniform(0, 2), "steps": 3},
+            metric="begun",
+            mode="min",
+            search_alg=RandomSearch(seed=2),
+            scheduler=ASHAScheduler(max_t=27, reduction_factor=3),
+            stop={"training_iteration": 4},
+        )
+
+    message = str(caught.value)
+    assert first.experiment_url in message
+    differences = [line.strip() for line in message.splitlines() if line.startswith("  ")]
+    assert differences == [
+        "trainable: was 'tests.integration.trainables:climb', is now 'tests.integration.trainables:Climber'",
+        "param_space['slope']['upper']: was 1.0, is now 2.0",
+        "metric: was 'score', is now 'begun'",
+        "mode: was 'max', is now 'min'",
+        "search_alg['seed']: was 1, is now 2",
+        "scheduler['max_t']: was 9, is now 27",
+        "stop['training_iteration']: was 3.0, is now 4.0",
+    ]
+    assert records(first.experiment_url) == before
+    assert call() == first
+
+
+DRIVER = """
+import sys
+from tests.integration.trainables import climb
+from tune_flows import tune
+from tune_flows.search import RandomSearch
+
+storage, name, address, gate = sys.argv[1:]
+space = {"slope": 1.0, "steps": 12, "wait_at": 7, "gate": gate}
+tune(climb, space, metric="score", num_samples=3, search_alg=RandomSearch(seed=1), storage_path=storage,
+     name=name, ray_address=address)
+"""
+
+
+def test_killed_in_the_middle(
+    tmp_path: Path, name: str, ray_address: str, prefect_environment: dict[str, str]
+):
+    gate, url = tmp_path / "gate", f"{tmp_path}/{name}"
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), name, ray_address, str(gate)]
+    driver = subprocess.Popen(
+        command, env=os.environ | prefect_environment | {"PREFECT_LOGGING_LEVEL": "ERROR"}
+    )
+    try:
+        until(lambda: Counter(map(tuple, iterations(url).values()))[(1, 2, 3, 4, 5, 6)] == 2, within_s=60)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    killed_at = records(url)
+    gate.touch()
+
+    result = tune(
+        climb,
+        {"slope": 1.0, "steps": 12, "wait_at": 7, "gate": str(gate)},
+        metric="score",
+        num_samples=3,
+        search_alg=RandomSearch(seed=1),
+        storage_path=str(tmp_path),
+        name=name,
+    )
+
+    assert records(url)[: len(killed_at)] == killed_at
+    assert iterations(url) == {f"trial-{i:05d}": list(range(1, 13)) for i in range(3)}
+    frame = result.dataframe()
+    assert frame.groupby("trial_id")["training_iteration"].apply(list).tolist() == [list(range(1, 13))] * 3
+    begun = frame[frame["training_iteration"] == 12].set_index("trial_id")["begun"]
+    assert begun.to_dict() == {"trial-00000": 6, "trial-00001": 6, "trial-00002": 0}
+    assert sum(isinstance(record, DriverStarted) for record in records(url)) == 2

@@ -1,0 +1,1 @@
+"""Runnable examples on data that ships with scikit-learn."""

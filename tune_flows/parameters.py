@@ -1,0 +1,148 @@
+"""The parameters of `tune` beside its policies: groups of fields, their bounds, what they mean together."""
+
+import math
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.core.objective import Objective
+from tune_flows.core.rules import Rules
+from tune_flows.core.schema import invalid_parameter
+from tune_flows.schedulers.base import TrialScheduler
+from tune_flows.search.base import SearchAlg
+
+__all__ = ["CheckpointConfig", "FailureConfig", "TrainableParam", "require_fit", "rules_of"]
+
+Group = TypeVar("Group", bound=BaseModel)
+
+TrainableParam = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "Import path of a function or Trainable class: 'package.module:name'.",
+        }
+    ),
+]
+"""A function, a Trainable class or `with_parameters(...)`; a deployment takes the import path of one."""
+
+
+class CheckpointConfig(BaseModel):
+    """When trials save checkpoints, and how many are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint_frequency: int = Field(
+        default=0,
+        ge=0,
+        description="Iterations between two checkpoints of a Trainable class; 0: none on this account.",
+    )
+    checkpoint_at_end: bool = Field(default=False, description="Whether a trial saves one when it ends.")
+    num_to_keep: int | None = Field(
+        default=None, ge=1, description="Newest checkpoints kept of a trial; null: all."
+    )
+
+
+class FailureConfig(BaseModel):
+    """How often a trial is tried again, and what a failed one means for the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_failures: int = Field(
+        default=0, ge=-1, description="Errors of its training code that a trial survives; -1: any number."
+    )
+    max_infra_failures: int = Field(
+        default=3, ge=-1, description="Lost workers, nodes and uploads that a trial survives; -1: any number."
+    )
+    fail_fast: bool = Field(default=False, description="Whether the first failed trial ends the experiment.")
+
+
+def require_fit(
+    objective: Objective,
+    search_alg: SearchAlg,
+    scheduler: TrialScheduler,
+    checkpoint_config: CheckpointConfig,
+    *,
+    can_checkpoint: bool,
+) -> None:
+    """Refuse parameters that are right one by one and cannot work together.
+
+    Args:
+        objective: The metric and its direction.
+        search_alg: May need the metric.
+        scheduler: May need the metric, and checkpoints.
+        checkpoint_config: May ask for checkpoints.
+        can_checkpoint: Whether the trainable can save any.
+
+    Raises:
+        InvalidParameter: The metric is missing, or the trainable cannot do what is asked of it.
+    """
+    for policy in (search_alg, scheduler):
+        if objective.metric is None and policy.needs_metric:
+            raise InvalidParameter.of(
+                "metric", None, f"the name of a reported metric; {policy.kind()} needs it"
+            )
+    if can_checkpoint:
+        return
+    who = {
+        scheduler.kind(): scheduler.saves_at_decisions,
+        "checkpoint_config": checkpoint_config.checkpoint_at_end
+        or checkpoint_config.checkpoint_frequency > 0,
+    }
+    for name, asks in who.items():
+        if asks:
+            raise InvalidParameter.of(
+                "trainable", "a class without save_checkpoint", f"one that has it; {name} needs checkpoints"
+            )
+
+
+def rules_of(
+    *,
+    num_samples: int,
+    time_budget_s: float | None,
+    max_concurrent_trials: int | None,
+    max_steps_per_task: int | None,
+    checkpoint_config: CheckpointConfig | dict[str, Any] | None,
+    failure_config: FailureConfig | dict[str, Any] | None,
+) -> tuple[Rules, CheckpointConfig]:
+    """The runner's limits and budgets, checked.
+
+    Raises:
+        InvalidParameter: A value is out of its bounds.
+    """
+    if num_samples != -1:
+        _at_least("num_samples", num_samples, 1, "or -1 for no limit")
+    elif time_budget_s is None:
+        raise InvalidParameter.of(
+            "num_samples", -1, "a number of 1 or more, or -1 together with time_budget_s"
+        )
+    if time_budget_s is not None and not (math.isfinite(time_budget_s) and time_budget_s > 0):
+        raise InvalidParameter.of("time_budget_s", time_budget_s, "seconds above 0, or None for no limit")
+    _at_least("max_concurrent_trials", max_concurrent_trials, 1, "or None for as many as fit")
+    _at_least("max_steps_per_task", max_steps_per_task, 1, "or None for no limit")
+    checkpoints = _group("checkpoint_config", checkpoint_config, CheckpointConfig)
+    failures = _group("failure_config", failure_config, FailureConfig)
+    rules = Rules(
+        max_concurrent_trials=max_concurrent_trials,
+        max_failures=failures.max_failures,
+        max_infra_failures=failures.max_infra_failures,
+        fail_fast=failures.fail_fast,
+        checkpoint_at_end=checkpoints.checkpoint_at_end,
+        num_to_keep=checkpoints.num_to_keep,
+        time_budget_s=time_budget_s,
+        max_steps_per_task=max_steps_per_task,
+    )
+    return rules, checkpoints
+
+
+def _at_least(parameter: str, value: int | None, least: int, otherwise: str) -> None:
+    if value is not None and (isinstance(value, bool) or value < least):
+        raise InvalidParameter.of(parameter, value, f"a whole number of {least} or more, {otherwise}")
+
+
+def _group(parameter: str, value: object, kind: type[Group]) -> Group:
+    try:
+        return kind.model_validate({} if value is None else value)
+    except ValidationError as error:
+        raise invalid_parameter(error, parameter, kind) from error

@@ -1,0 +1,151 @@
+"""Live progress: a small display on a terminal, a log line now and then elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tune_flows.core.objective import Objective
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import Trial, TrialStatus
+from tune_flows.results import best_trial
+from tune_flows.runner import Step
+
+__all__ = ["Progress", "live_progress"]
+
+_REFRESH_S = 0.25
+_LOG_EVERY_S = 10.0
+
+
+class InfoLog(Protocol):
+    """Where log lines go."""
+
+    def info(self, msg: str, *args: Any) -> None:  # noqa: ANN401 - as in `logging`
+        """Log a line."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """What there is to show of a running experiment; an observer of the driver."""
+
+    name: str
+    objective: Objective
+    began: float = field(default_factory=time.monotonic)
+    counts: dict[TrialStatus, int] = field(default_factory=dict[TrialStatus, int])
+    target: int | None = None
+    iterations: int = 0
+    best: Trial | None = None
+    _looked: float = 0.0
+
+    def on_step(self, state: ExperimentState, step: Step) -> None:
+        """Look at the state, at most a few times a second."""
+        del step
+        now = time.monotonic()
+        if now - self._looked < _REFRESH_S and state.ended is None:
+            return
+        self._looked = now
+        self.counts = state.by_status()
+        self.target = state.target
+        self.iterations = sum(trial.iteration for trial in state.trials.values())
+        self.best = best_trial(state, self.objective)
+
+    def status(self) -> str:
+        """Trials by status, and the time."""
+        final = sum(count for status, count in self.counts.items() if status.is_final)
+        by_status = ", ".join(f"{count} {status.lower()}" for status, count in self.counts.items() if count)
+        seconds = int(time.monotonic() - self.began)
+        elapsed = f"{seconds // 60:02d}:{seconds % 60:02d}"
+        total = "unlimited" if self.target is None else str(self.target)
+        return (
+            f"{self.name}: {final}/{total} trials done ({by_status or 'starting'}), "
+            f"{self.iterations} iterations, {elapsed}"
+        )
+
+    def best_line(self) -> str:
+        """The best trial so far."""
+        if self.best is None or self.objective.metric is None or self.best.last_result is None:
+            return "best so far: none yet"
+        value = self.best.last_result.value(self.objective.metric)
+        return (
+            f"best so far: {self.objective.metric}={value:.6g} "
+            f"({self.best.trial_id}, iteration {self.best.iteration}) {_short(self.best.config)}"
+        )
+
+
+@contextmanager
+def live_progress(progress: Progress, log: InfoLog) -> Generator[None]:
+    """Show progress while the block runs: live on a terminal, else a log line every ten seconds at most."""
+    if sys.stderr.isatty():
+        with _on_terminal(progress):
+            yield
+    else:
+        with _as_log_lines(progress, log):
+            yield
+    log.info("%s", progress.status())
+    log.info("%s", progress.best_line())
+
+
+def _short(config: dict[str, Any]) -> str:
+    """A config on one line."""
+    parts = (
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in config.items()
+    )
+    text = ", ".join(parts)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+@contextmanager
+def _on_terminal(progress: Progress) -> Generator[None]:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    def picture() -> Group:
+        return Group(Text(progress.status(), style="bold"), Text(f"  {progress.best_line()}"))
+
+    console = Console(stderr=True)
+    live = Live(console=console, get_renderable=picture, refresh_per_second=4, transient=True)
+    with _logs_above(console), live:
+        yield
+
+
+@contextmanager
+def _logs_above(console: Any) -> Generator[None]:  # noqa: ANN401 - a rich Console
+    """Log lines of Prefect are printed above the live display instead of into it."""
+    handlers: list[Any] = [h for h in logging.getLogger("prefect").handlers if hasattr(h, "console")]
+    before = [handler.console for handler in handlers]
+    for handler in handlers:
+        handler.console = console
+    try:
+        yield
+    finally:
+        for handler, console_before in zip(handlers, before, strict=True):
+            handler.console = console_before
+
+
+@contextmanager
+def _as_log_lines(progress: Progress, log: InfoLog) -> Generator[None]:
+    import threading
+
+    over = threading.Event()
+
+    def tell() -> None:
+        told = ""
+        while not over.wait(_LOG_EVERY_S):
+            line = f"{progress.status()}; {progress.best_line()}"
+            if line != told:
+                log.info("%s", line)
+                told = line
+
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
