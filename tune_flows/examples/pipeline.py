@@ -82,9 +82,7 @@ def main() -> None:
     print("best config")
     for name, value in (result.best_config or {}).items():
         print(f"    {name:14} {value}")
-    print(
-        f"validation accuracy {found['accuracy']:.4f} of the final model, {result.best_value:.4f} of its trial"
-    )
+    print(f"validation accuracy {found['accuracy']:.4f} (in its trial: {result.best_value:.4f})")
     print(f"experiment at       {result.experiment_url}")
     print(f"look at it with     pandas.read_parquet({tables!r}), results.parquet beside it,")
     print("                    and in the Prefect UI: prefect server start")
