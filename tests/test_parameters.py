@@ -1,0 +1,95 @@
+"""Parameters that are wrong by themselves, and parameters that cannot work together."""
+
+import math
+
+import pytest
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.core.objective import Objective
+from tune_flows.parameters import CheckpointConfig, FailureConfig, require_fit, rules_of
+from tune_flows.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler
+from tune_flows.search import OptunaSearch, RandomSearch
+
+NOTHING = CheckpointConfig()
+
+
+def rules(**changed):
+    given = {
+        "num_samples": 1,
+        "time_budget_s": None,
+        "max_concurrent_trials": None,
+        "max_steps_per_task": None,
+        "checkpoint_config": None,
+        "failure_config": None,
+    }
+    return rules_of(**{**given, **changed})
+
+
+def test_groups_become_rules():
+    made, checkpoints = rules(
+        time_budget_s=60,
+        max_concurrent_trials=3,
+        max_steps_per_task=2,
+        checkpoint_config={"checkpoint_at_end": True, "num_to_keep": 2},
+        failure_config=FailureConfig(max_failures=1, max_infra_failures=5, fail_fast=True),
+    )
+    assert (made.time_budget_s, made.max_concurrent_trials, made.max_steps_per_task) == (60, 3, 2)
+    assert (made.max_failures, made.max_infra_failures, made.fail_fast) == (1, 5, True)
+    assert (made.checkpoint_at_end, made.num_to_keep) == (True, 2)
+    assert checkpoints == CheckpointConfig(checkpoint_at_end=True, num_to_keep=2)
+
+
+def test_no_limit_of_samples_needs_a_limit_of_time():
+    assert rules(num_samples=-1, time_budget_s=1)[0].time_budget_s == 1
+    with pytest.raises(InvalidParameter, match="num_samples: got -1"):
+        rules(num_samples=-1)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("num_samples", 0),
+        ("num_samples", -2),
+        ("num_samples", True),
+        ("time_budget_s", 0),
+        ("time_budget_s", math.nan),
+        ("time_budget_s", math.inf),
+        ("max_concurrent_trials", 0),
+        ("max_steps_per_task", -1),
+        ("checkpoint_config", {"num_to_keep": 0}),
+        ("checkpoint_config", {"keep": 1}),
+        ("failure_config", {"max_failures": -2}),
+        ("failure_config", "never"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named(parameter, value):
+    with pytest.raises(InvalidParameter, match=parameter):
+        rules(**{parameter: value})
+
+
+@pytest.mark.parametrize(
+    ("search_alg", "scheduler"), [(OptunaSearch(), FIFOScheduler()), (RandomSearch(), ASHAScheduler())]
+)
+def test_a_policy_that_compares_needs_a_metric(search_alg, scheduler):
+    require_fit(Objective("loss"), search_alg, scheduler, NOTHING, can_checkpoint=True)
+    with pytest.raises(InvalidParameter, match="metric: got None"):
+        require_fit(Objective(None), search_alg, scheduler, NOTHING, can_checkpoint=True)
+
+
+def test_nothing_that_compares_needs_no_metric():
+    require_fit(Objective(None), RandomSearch(), FIFOScheduler(), NOTHING, can_checkpoint=False)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "checkpoint_config", "who"),
+    [
+        (HyperBandScheduler(), NOTHING, "hyperband"),
+        (FIFOScheduler(), CheckpointConfig(checkpoint_at_end=True), "checkpoint_config"),
+        (FIFOScheduler(), CheckpointConfig(checkpoint_frequency=2), "checkpoint_config"),
+    ],
+)
+def test_who_needs_checkpoints_needs_a_trainable_that_saves(scheduler, checkpoint_config, who):
+    given = Objective("loss"), RandomSearch(), scheduler, checkpoint_config
+    require_fit(*given, can_checkpoint=True)
+    with pytest.raises(InvalidParameter, match=f"{who} needs checkpoints"):
+        require_fit(*given, can_checkpoint=False)
