@@ -7,6 +7,7 @@ Rules of this module:
   launched again is told anew.
 """
 
+from tune_flows.core.backoff import Backoff
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial
 from tune_flows.core.decisions import TrialContinued, TrialLaunched
 from tune_flows.core.trial import Action, Trial
@@ -27,6 +28,7 @@ class Orders:
     def __init__(self, turn: Turn, policies: Policies) -> None:
         self._turn = turn
         self._policies = policies
+        self._backoff = Backoff()
         self._ended: dict[str, int] = {}
         """By trial the lease that was told to pause or to stop."""
         self._clones: dict[str, int] = {}
@@ -52,10 +54,15 @@ class Orders:
                 time_total_s=trial.last_result.time_total_s if trial.last_result else 0.0,
                 until=launched.until,
                 save_at=save_at,
-                checkpoint=trial.checkpoint,
+                checkpoint=trial.start,
+                delay_s=self._backoff.delay_s(trial, self._turn.state.rules.retry_delay_s),
             )
         )
         return True
+
+    def hold_off(self, trial: Trial) -> None:
+        """The trial faulted: its next launch waits a little."""
+        self._backoff.note(trial)
 
     def as_clone(self, trial: Trial) -> None:
         """The trial became a copy of another one; its worker hears of it when it is sent on."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, cast
 
-from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, Decision
+from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, Decision, SearchExhausted, TrialSuggested
 from tune_flows.core.errors import PolicyError, TuneError
 from tune_flows.core.json_values import NotJson, plain_json
+from tune_flows.core.tape import Difference
 from tune_flows.core.trial import Action, Result, Trial
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import Finished, SearchAlg
@@ -28,6 +29,12 @@ class Policies:
     def __init__(self, search_alg: SearchAlg, scheduler: TrialScheduler) -> None:
         self.search_alg = search_alg
         self.scheduler = scheduler
+
+    def whose(self, difference: Difference) -> str:
+        """The policy that was asked."""
+        if isinstance(difference.recorded or difference.today, TrialSuggested | SearchExhausted):
+            return f"search_alg {self.search_alg.kind()}"
+        return f"scheduler {self.scheduler.kind()}"
 
     def suggest(self, trial_id: str) -> dict[str, Any] | Finished | None:
         """A configuration of JSON values, None for nothing right now, or FINISHED."""

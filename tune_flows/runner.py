@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tune_flows.core.budgets import survives
 from tune_flows.core.codec import partition, state_from_json, state_to_json
 from tune_flows.core.commands import Command, DeleteCheckpoint
 from tune_flows.core.decisions import (
@@ -27,12 +28,14 @@ from tune_flows.core.errors import PolicyError
 from tune_flows.core.events import (
     CheckpointSaved,
     DriverStarted,
+    DriverStopped,
     Event,
-    FaultKind,
     ResultsReported,
     TrialCompleted,
     TrialFaulted,
+    TrialsReopened,
 )
+from tune_flows.core.keeping import surplus_checkpoints
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
@@ -121,8 +124,8 @@ class TrialRunner:
 
     @property
     def differences(self) -> Sequence[str]:
-        """Recorded decisions that today's policies would not have taken, found by `replay`."""
-        return self._turn.tape.differences
+        """Recorded decisions that today's policies would not have taken, by policy; found by `replay`."""
+        return [f"{self._policies.whose(found)}: {found}" for found in self._turn.tape.differences]
 
     def step(self, events: Sequence[Event], now: float) -> Step:
         """Take in what happened; say what follows.
@@ -168,13 +171,26 @@ class TrialRunner:
     # -- what happened -----------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
+        if isinstance(event, TrialsReopened):
+            self._reopen(event)
+            return
         before = self.state.holder(getattr(event, "trial_id", ""), getattr(event, "lease", 0))
         self._turn.take(event)
         if isinstance(event, DriverStarted):
             for trial in list(self.state.waiting_trials()):
                 self._endings.lost(trial)
+        if isinstance(event, DriverStopped):
+            for trial in list(self.state.live_trials()):
+                self._drop_old_checkpoints(trial.trial_id)
         if before is None:
             return
+        self._take_of(before, event)
+        after = self.state.trials[before.trial_id]
+        if before.interim not in (None, after.interim, *after.checkpoints):
+            self._delete_unneeded((before.interim,))
+
+    def _take_of(self, before: Trial, event: Event) -> None:
+        """What happened to a trial that holds a worker."""
         match event:
             case ResultsReported():
                 self._take_results(event)
@@ -186,6 +202,16 @@ class TrialRunner:
                 self._judge(event)
             case _:
                 pass
+
+    def _reopen(self, event: TrialsReopened) -> None:
+        known = (self.state.trials.get(trial_id) for trial_id in event.trial_ids)
+        over = [trial for trial in known if trial is not None and trial.status.is_final]
+        self._turn.take(event)
+        for trial in over:
+            if event.restart:
+                self._delete_unneeded((*trial.checkpoints, *([trial.interim] if trial.interim else ())))
+            self._policies.added(self.state.trials[trial.trial_id])
+            self._endings.consult()
 
     def _take_results(self, event: ResultsReported) -> None:
         for result in self.state.fresh(event):
@@ -239,11 +265,8 @@ class TrialRunner:
 
     def _judge(self, event: TrialFaulted) -> None:
         trial, rules = self.state.trials[event.trial_id], self.state.rules
-        if event.kind is FaultKind.TRAINABLE:
-            used, limit = trial.failures, rules.max_failures
-        else:
-            used, limit = trial.infra_failures, rules.max_infra_failures
-        proposed = FaultJudged(trial.trial_id, retry=limit < 0 or used <= limit)
+        self._orders.hold_off(trial)
+        proposed = FaultJudged(trial.trial_id, retry=survives(event.kind, trial, rules))
         judged = self._turn.settle(proposed, FaultJudged, trial_id=trial.trial_id)
         if judged is None:
             return
@@ -273,10 +296,11 @@ class TrialRunner:
         state = self.state
         if state.ended is not None:
             return
-        if state.stopping is not None:
-            self._endings.stop_all(state.stopping)
-        else:
-            self._slots.fill()
+        if state.stopped is None:
+            if state.stopping is not None:
+                self._endings.stop_all(state.stopping)
+            else:
+                self._slots.fill()
         if not state.live and not state.may_create:
             self._endings.require_metric(state.trials.values())
             reason = "search exhausted" if state.exhausted else "all trials done"
@@ -286,11 +310,10 @@ class TrialRunner:
 
     def _drop_old_checkpoints(self, trial_id: str) -> None:
         checkpoints = self.state.trials[trial_id].checkpoints
-        keep = self.state.rules.num_to_keep
-        for oldest in checkpoints[: -keep if keep else 0]:
-            proposed = CheckpointDropped(trial_id, oldest.path)
+        for surplus in surplus_checkpoints(checkpoints, self.state.rules):
+            proposed = CheckpointDropped(trial_id, surplus.path)
             self._turn.settle(proposed, CheckpointDropped, trial_id=trial_id)
-            self._delete_unneeded((oldest,))
+            self._delete_unneeded((surplus,))
 
     def _delete_unneeded(self, checkpoints: Sequence[CheckpointRef]) -> None:
         """Delete those that no trial holds any more; one that was copied may be held by several."""

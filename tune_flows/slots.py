@@ -66,7 +66,8 @@ class Slots:
             self._endings.no_new_trials()
         waiting = list(self._turn.state.waiting_trials())
         for trial in waiting:
-            if trial.pending is not None:  # told to stop already; it only owes its last checkpoint
+            # Told to stop already, it only owes its last checkpoint; or it lost the slot that it was granted.
+            if trial.pending is not None or (trial.status is TrialStatus.PENDING and trial.lease > 0):
                 return trial
         return self._policies.choose(waiting) if waiting else None
 

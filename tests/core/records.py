@@ -20,6 +20,7 @@ from tune_flows.core.events import (
     CapacityChanged,
     CheckpointSaved,
     DriverStarted,
+    DriverStopped,
     Event,
     ExperimentExtended,
     FaultKind,
@@ -29,6 +30,7 @@ from tune_flows.core.events import (
     TrialCompleted,
     TrialFaulted,
     TrialPaused,
+    TrialsReopened,
 )
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Action, CheckpointRef, Result
@@ -52,13 +54,16 @@ METRICS: dict[str, Any] = {
     "none": None,
     "curve": [0.0, math.nan, {"deep": [math.inf]}],
 }
-CHECKPOINT = CheckpointRef("ckpt/trial-00000/1", 3, "ab" * 32, 10)
+CHECKPOINT = CheckpointRef("ckpt/trial-00000/1", 3, "ab" * 32, 10, {"loss": 0.1 + 0.2, "n": 3.0})
 
 RECORDS: list[Event | Record] = [
     DriverStarted(1, at=1_700_000_000.25),
+    DriverStopped(1_700_000_100.5, "cancelled"),
     ExperimentExtended(None),
     ExperimentExtended(7),
-    RulesChanged(Rules(max_failures=-1, time_budget_s=0.5, num_to_keep=2)),
+    TrialsReopened(("trial-00000", "trial-00001")),
+    TrialsReopened((), restart=True),
+    RulesChanged(Rules(max_failures=-1, time_budget_s=0.5, num_to_keep=2, stop={"loss": math.inf})),
     CapacityChanged(4),
     ResultsReported(
         "trial-00000", 1, (Result(1, METRICS, 0.1, 0.1, 5.0), Result(2, {}, 0.5, 0.6, 6.0, done=True))

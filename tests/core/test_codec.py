@@ -10,7 +10,8 @@ from tune_flows.core.codec import partition, record_from_json, record_to_json
 from tune_flows.core.decisions import TrialSuggested
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.core.events import CapacityChanged, Event, ResultsReported
-from tune_flows.core.trial import Result
+from tune_flows.core.rules import Rules
+from tune_flows.core.trial import CheckpointRef, Result
 
 
 def through_json(record):
@@ -99,6 +100,19 @@ def test_a_field_that_was_added_later_has_its_default_in_old_records():
         ).traceback
         == ""
     )
+
+
+def test_a_checkpoint_of_an_older_version_has_no_values():
+    ref = {"path": "ckpt/t/1", "iteration": 3, "manifest_sha256": "ab", "size_bytes": 10}
+    record = {"type": "CheckpointSaved", "trial_id": "t", "lease": 1, "checkpoint": ref}
+    assert record_from_json(record).checkpoint == CheckpointRef(**ref)
+    assert record_from_json(record).checkpoint.metrics == {}
+    assert record_to_json(record_from_json(record))["checkpoint"] == {**ref, "metrics": {}}
+
+    rules = {"num_to_keep": 2, "max_failures": 1}
+    read = record_from_json({"type": "RulesChanged", "rules": rules}).rules
+    assert read == Rules(**rules)
+    assert (read.checkpoint_score_attribute, read.checkpoint_score_order) == (None, "max")
 
 
 def test_partition_keeps_the_order_of_each_sort():

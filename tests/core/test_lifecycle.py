@@ -19,6 +19,7 @@ def test_the_table():
         (S.RUNNING, S.TERMINATED),
         (S.RUNNING, S.ERRORED),
         (S.PAUSED, S.RUNNING),
+        (S.PAUSED, S.PENDING),
         (S.PENDING, S.TERMINATED),
         (S.PAUSED, S.TERMINATED),
     } == ALLOWED

@@ -28,6 +28,7 @@ from tune_flows.core.events import (
     TrialCompleted,
     TrialFaulted,
     TrialPaused,
+    TrialsReopened,
 )
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
@@ -244,6 +245,32 @@ def test_an_extension_carries_on_what_had_ended():
     state.apply(ExperimentExtended(6))
     assert (state.target, state.exhausted, state.stopping, state.ended) == (6, False, None, None)
     assert state.may_create
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_trial_that_is_over_has_another_life(restart):
+    state = folded(
+        TrialSuggested(A, {"x": 1}),
+        TrialSuggested(B, {"x": 2}),
+        TrialSuggested("trial-c", {"x": 3}),
+        TrialLaunched(A, 1, None),
+        saved(A, 1, 1),
+        ResultsReported(A, 1, (result(1),)),
+        TrialFaulted(A, 1, FaultKind.TRAINABLE, "boom"),
+        FaultJudged(A, retry=False),
+        TrialOverruled("trial-c", Action.STOP, "stopped"),
+        ExperimentEnded("by hand"),
+    )
+    reopened = TrialsReopened((A, B, "stranger"), restart)
+    state.apply(reopened)
+    trial = state.trials[A]
+    assert (trial.status, trial.lease, trial.failures, trial.reason) == (TrialStatus.PENDING, 1, 0, None)
+    assert (trial.iteration, len(trial.checkpoints), trial.last_result is None) == (
+        (0, 0, True) if restart else (1, 1, False)
+    )
+    assert list(state.live) == [A, B]
+    assert state.ended is None
+    assert unchanged(state, reopened)
 
 
 def test_the_first_reason_to_stop_stands():

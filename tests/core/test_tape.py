@@ -6,7 +6,7 @@ from tune_flows.core.decisions import (
     TrialOverruled,
     TrialSuggested,
 )
-from tune_flows.core.tape import Tape
+from tune_flows.core.tape import Difference, Tape
 from tune_flows.core.trial import Action
 
 A, B = TrialContinued("a", 3), TrialContinued("b", 3)
@@ -34,7 +34,7 @@ def test_on_replay_what_was_recorded_counts():
     assert tape.settle(None, TrialContinued, trial_id="a") == ([], None)
     assert tape.settle(B, TrialContinued, trial_id="b") == ([], B)
     assert tape.unload() == []
-    assert tape.differences == [f"journal: {A}; now: {TrialContinued('a', 9)}"]
+    assert tape.differences == [Difference(A, TrialContinued("a", 9))]
 
 
 def test_what_was_recorded_and_is_not_proposed_today_counts_if_it_is_about_the_same():
@@ -43,7 +43,7 @@ def test_what_was_recorded_and_is_not_proposed_today_counts_if_it_is_about_the_s
     assert tape.settle(None, TrialDecided, trial_id="a", iteration=2) == ([], None)
     assert tape.differences == []
     assert tape.settle(None, TrialDecided, trial_id="a", iteration=3) == ([], decided)
-    assert tape.differences == [f"journal: {decided}; now: nothing"]
+    assert tape.differences == [Difference(decided, None)]
 
 
 def test_a_question_about_nothing_in_particular_is_answered_when_it_is_asked_again():
@@ -56,19 +56,24 @@ def test_a_question_about_nothing_in_particular_is_answered_when_it_is_asked_aga
 def test_a_question_may_be_answered_by_several_kinds():
     tape = loaded(SearchExhausted())
     assert tape.settle(SUGGESTED, TrialSuggested, SearchExhausted) == ([], SearchExhausted())
-    assert tape.differences == [f"journal: {SearchExhausted()}; now: {SUGGESTED}"]
+    assert tape.differences == [Difference(SearchExhausted(), SUGGESTED)]
 
 
 def test_what_does_not_come_up_today_is_caught_up_with_before_the_next_answer():
     tape = loaded(OVERRULED, A)
     assert tape.settle(None, TrialContinued, trial_id="a") == ([], None)
     assert tape.settle(A, TrialContinued, trial_id="a") == ([OVERRULED], A)
-    assert tape.differences == [f"journal: {OVERRULED}; now: nothing"]
+    assert tape.differences == [Difference(OVERRULED, None)]
 
 
 def test_what_no_question_took_is_a_difference():
     tape = loaded(StopDecided("x"))
     assert tape.settle(A, TrialContinued, trial_id="a") == ([], None)
     assert tape.unload() == [StopDecided("x")]
-    assert tape.differences == [f"journal: nothing; now: {A}", f"journal: {StopDecided('x')}; now: nothing"]
+    assert tape.differences == [Difference(None, A), Difference(StopDecided("x"), None)]
     assert not tape.is_replay
+
+
+def test_a_difference_says_what_was_and_what_would_be():
+    assert str(Difference(A, None)) == f"journal: {A}; now: nothing"
+    assert str(Difference(None, B)) == f"journal: nothing; now: {B}"

@@ -36,7 +36,13 @@ from tune_flows.core.decisions import (
     exploit,
 )
 from tune_flows.core.errors import MetricNotReported, PolicyError
-from tune_flows.core.events import CapacityChanged, DriverStarted, ExperimentExtended, StopRequested
+from tune_flows.core.events import (
+    CapacityChanged,
+    DriverStarted,
+    ExperimentExtended,
+    StopRequested,
+    TrialsReopened,
+)
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Action, TrialStatus
@@ -641,6 +647,43 @@ def test_an_extension_goes_on_where_the_experiment_had_ended():
     assert desk.commands(ExperimentExtended(2), CapacityChanged(2)) == [launch(1, 1)]
     desk.step(reported(1, 1), completed(1))
     assert desk.state.ended == "all trials done"
+    desk.replayed()
+
+
+def ended_with_an_error():
+    desk = Desk(target=2)
+    desk.step(reported(0, 1))
+    desk.step(saved(0, 1), faulted(0, 1), reported(1, 1), completed(1))
+    assert desk.state.ended
+    return desk
+
+
+def test_a_failed_trial_runs_again_from_its_checkpoint():
+    desk = ended_with_an_error()
+    orders = desk.commands(TrialsReopened((name(0),)), CapacityChanged(2))
+    assert orders == [launch(0, 2, lease=2, iteration=1, checkpoint=ref(0, 1))]
+    assert desk.scheduler._heard.count("add 0") == 2
+    desk.step(reported(0, 2, lease=2), completed(0, lease=2))
+    assert desk.state.ended == "all trials done"
+    assert desk.search._heard[-2:] == ["result 0 2", "complete 0"]
+    desk.replayed()
+
+
+def test_a_failed_trial_begins_from_scratch():
+    desk = ended_with_an_error()
+    orders = desk.commands(TrialsReopened((name(0),), restart=True), CapacityChanged(2))
+    assert orders == [DeleteCheckpoint(ref(0, 1)), launch(0, 1, lease=2)]
+    desk.step(reported(0, 1, lease=2), completed(0, lease=2))
+    assert desk.state.ended == "all trials done"
+    desk.replayed()
+
+
+def test_what_is_not_over_is_not_reopened():
+    desk = Desk(target=2)
+    desk.step(reported(0, 1), saved(0, 1))
+    assert desk.commands(TrialsReopened((name(0), name(7)), restart=True)) == []
+    assert "add 0" not in desk.scheduler._heard[2:]
+    assert desk.trial(0).checkpoints == (ref(0, 1),)
     desk.replayed()
 
 

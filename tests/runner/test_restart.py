@@ -1,8 +1,10 @@
 """A driver dies; the next one knows what was decided, and nothing of the workers is left."""
 
+from typing import ClassVar
+
 import pytest
 
-from tests.runner.desk import Desk, TaughtSearch, taught
+from tests.runner.desk import Desk, TaughtScheduler, TaughtSearch, taught
 from tests.runner.made import completed, done, go_on, launch, name, pause, paused, ref, reported, saved, stop
 from tune_flows.core.decisions import PAUSE, STOP, ExperimentEnded, TrialOverruled, exploit
 from tune_flows.core.events import ExperimentExtended, RulesChanged, StopRequested
@@ -22,6 +24,26 @@ def test_what_ran_is_launched_again_from_its_checkpoint_or_from_scratch():
     ]
     assert desk.commands(reported(0, 3), reported(1, 2)) == []  # a worker of the driver before
     assert desk.commands(reported(0, 3, lease=2)) == [go_on(0, 4, lease=2)]
+    desk.replayed()
+
+
+class Promotes(TaughtScheduler):
+    """Lets trial 0 go on, before any other, once trial 1 has reported."""
+
+    says: ClassVar = {(0, 1): PAUSE}
+
+    def choose_trial_to_run(self, candidates):
+        promoted = "result 1 1" in self._heard
+        status = TrialStatus.PAUSED if promoted else TrialStatus.PENDING
+        return next((trial.trial_id for trial in candidates if trial.status is status), None)
+
+
+def test_what_ran_keeps_its_slot_whatever_waits_for_one():
+    desk = Desk(Promotes(), slots=1, target=2)
+    desk.step(reported(0, 1))
+    assert desk.commands(paused(0)) == [launch(1, 1)]
+    assert desk.commands(reported(1, 1)) == [go_on(1, 2)]
+    assert desk.restart() == [launch(1, 2, lease=2, iteration=1)]
     desk.replayed()
 
 
@@ -133,6 +155,7 @@ def test_a_policy_that_decides_differently_today_is_told_what_happened():
         runner.replay([record_from_json(json.loads(line)) for line in lines], at)
     assert runner.state == desk.state
     assert search._heard == desk.search._heard
+    assert all(line.startswith("scheduler tests.runner.desk:Taught: ") for line in runner.differences)
     assert [line.partition(";")[2] for line in runner.differences] == [" now: nothing"] * 2
     assert "TrialDecided(trial_id='trial-00000'" in runner.differences[0]
     assert TrialOverruled(name(1), Action.STOP, STOPPED).trial_id in runner.differences[1]

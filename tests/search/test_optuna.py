@@ -144,10 +144,26 @@ def test_failed_trials_and_strangers_teach_nothing() -> None:
     search_alg = ready(OptunaSearch(), {"x": uniform(0, 1)})
     search_alg.suggest("a")
     search_alg.on_trial_error(Trial("a", {}))
-    search_alg.on_trial_complete(ended("a", {}, 1.0))
     search_alg.on_trial_complete(ended("stranger", {}, 1.0))
     search_alg.on_trial_error(Trial("stranger", {}))
+    assert search_alg.dump_state()["_suggestions"].keys() == {"a"}
     assert search_alg.dump_state()["_suggestions"]["a"]["ended"] == "FAIL"
+
+
+def test_a_trial_that_comes_back_counts_with_what_it_reports_then() -> None:
+    search_alg = ready(OptunaSearch(n_startup_trials=1), {"x": uniform(0, 1)})
+    search_alg.suggest("failed")
+    search_alg.on_trial_error(Trial("failed", {}))
+    search_alg.suggest("longer")
+    search_alg.on_trial_complete(ended("longer", {}, 0.5))
+    for trial_id in ("failed", "longer"):
+        search_alg.on_trial_complete(ended(trial_id, {}, 1.0))
+    found = search_alg.dump_state()["_suggestions"].values()
+    assert [(suggestion["ended"], suggestion["score"]) for suggestion in found] == [("COMPLETE", 1.0)] * 2
+
+    again = search_alg.fresh()
+    again.load_state(search_alg.dump_state())
+    assert again.suggest("next") == search_alg.suggest("next")
 
 
 def test_a_grid_in_the_space_is_refused() -> None:

@@ -36,6 +36,8 @@ class LaunchSegment:
     """Iteration at which a checkpoint must be durable before the worker reports it; None: none demanded."""
     checkpoint: CheckpointRef | None
     """Where to start from; None: from scratch."""
+    delay_s: float = 0.0
+    """Seconds to wait, after a fault, before a worker is taken; virtual time need not."""
 
 
 @dataclass(frozen=True, slots=True)

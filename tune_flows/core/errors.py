@@ -5,17 +5,22 @@ what was got, what was expected, where, and what to do.
 """
 
 __all__ = [
+    "AllTrialsFailed",
     "CorruptJournalError",
+    "ExperimentExists",
     "ExperimentFenced",
     "ExperimentMismatch",
+    "ExperimentNotFound",
     "InfrastructureError",
     "InvalidParameter",
     "InvalidTransition",
     "MetricNotReported",
     "PolicyError",
     "ResourcesUnavailable",
+    "RestoreError",
     "StorageError",
     "TrainableError",
+    "TrialFailed",
     "TuneError",
     "UserError",
 ]
@@ -45,6 +50,14 @@ class ExperimentMismatch(UserError):
     """The experiment at this URL was begun with other parameters; the message lists them. Final."""
 
 
+class ExperimentExists(UserError):
+    """There is an experiment at this URL, and a new one was asked for. Final."""
+
+
+class ExperimentNotFound(UserError):
+    """There is no experiment at this URL. Final."""
+
+
 class MetricNotReported(UserError):
     """A trial ended and no trial has ever reported the metric that is tuned. Final."""
 
@@ -57,8 +70,20 @@ class TrainableError(TuneError):
     """The user's training code failed; the message carries its traceback."""
 
 
+class TrialFailed(TuneError):
+    """A trial failed for good, and `fail_fast` ended the experiment; the message carries its error. Final."""
+
+
+class AllTrialsFailed(TuneError):
+    """Every trial failed for good; the message carries the first errors. Final."""
+
+
 class InfrastructureError(TuneError):
     """A machine, a network or a service failed; retryable unless a subclass says otherwise."""
+
+
+class RestoreError(InfrastructureError):
+    """The checkpoint that a trial is to go on from cannot be fetched. Retryable."""
 
 
 class ResourcesUnavailable(InfrastructureError):

@@ -17,6 +17,7 @@ __all__ = [
     "CapacityChanged",
     "CheckpointSaved",
     "DriverStarted",
+    "DriverStopped",
     "Event",
     "ExperimentExtended",
     "FaultKind",
@@ -26,6 +27,7 @@ __all__ = [
     "TrialCompleted",
     "TrialFaulted",
     "TrialPaused",
+    "TrialsReopened",
 ]
 
 
@@ -35,7 +37,11 @@ class FaultKind(StrEnum):
     TRAINABLE = "trainable"
     """The user's code raised."""
     INFRASTRUCTURE = "infrastructure"
-    """The worker, its node or the storage was lost."""
+    """The worker, its node or the storage was lost, or a step hung."""
+    RESTORE = "restore"
+    """The checkpoint to go on from could not be fetched."""
+    PREEMPTION = "preemption"
+    """The cluster took the worker's node away and had said so; counts in no budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,31 @@ class DriverStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DriverStopped:
+    """The session ended in order before the experiment did: every worker is gone, the next one goes on."""
+
+    at: float
+    """Unix time in seconds."""
+    reason: str
+    """Why, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentExtended:
     """The experiment may now have `target` trials in all."""
 
     target: int | None
     """None: without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialsReopened:
+    """These trials, which were over, run again, each with a new failure budget; so does the experiment."""
+
+    trial_ids: tuple[str, ...]
+    """May be empty: the experiment alone goes on."""
+    restart: bool = False
+    """Whether they begin from scratch: the results and checkpoints of their life so far are void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +108,16 @@ class ResultsReported:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
-    """A checkpoint of the trial is durable; comes before the result of its iteration."""
+    """A checkpoint of the trial is durable.
+
+    Comes right before the result of its iteration, or later: training goes on while it is uploaded.
+    """
 
     trial_id: str
     lease: int
     checkpoint: CheckpointRef
+    interim: bool = False
+    """Whether it was saved only because the session is being stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +159,9 @@ class StopRequested:
 
 Event = (
     DriverStarted
+    | DriverStopped
     | ExperimentExtended
+    | TrialsReopened
     | RulesChanged
     | CapacityChanged
     | ResultsReported

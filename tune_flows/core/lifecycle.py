@@ -1,21 +1,24 @@
-"""The life of a trial: one table of allowed moves, and the only function that makes one.
+"""The life of a trial: one table of allowed moves, the only function that makes one, and the moves by name.
 
 PENDING -> RUNNING      a worker was granted
-RUNNING -> PAUSED       the scheduler's word, its resources are free
+RUNNING -> PAUSED       the scheduler's word or the end of the session, its resources are free
 RUNNING -> PENDING      a fault that will be retried, or the driver died
 RUNNING -> TERMINATED   completed, or stopped
 RUNNING -> ERRORED      its failure budget is spent
 PAUSED  -> RUNNING      the scheduler's word, a worker was granted
+PAUSED  -> PENDING      it was running when the session before was stopped
 PENDING, PAUSED -> TERMINATED   stopped without a worker
+
+Nothing leads out of ERRORED and TERMINATED but a new life (`reopened`), which only the user can give.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from tune_flows.core.errors import InvalidTransition
-from tune_flows.core.trial import Trial, TrialStatus
+from tune_flows.core.trial import Action, Trial, TrialStatus
 
-__all__ = ["ALLOWED", "moved"]
+__all__ = ["ALLOWED", "left_behind", "moved", "released", "reopened", "set_aside", "told"]
 
 _S = TrialStatus
 
@@ -27,6 +30,7 @@ ALLOWED: frozenset[tuple[TrialStatus, TrialStatus]] = frozenset(
         (_S.RUNNING, _S.TERMINATED),
         (_S.RUNNING, _S.ERRORED),
         (_S.PAUSED, _S.RUNNING),
+        (_S.PAUSED, _S.PENDING),
         (_S.PENDING, _S.TERMINATED),
         (_S.PAUSED, _S.TERMINATED),
     }
@@ -43,3 +47,47 @@ def moved(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN4
         allowed = sorted(f"{a} -> {b}" for a, b in ALLOWED if a is trial.status) or ["none, it is final"]
         raise InvalidTransition(f"{trial}: cannot become {to}; allowed from here: {', '.join(allowed)}.")
     return replace(trial, status=to, **changes)
+
+
+def told(trial: Trial, action: Action, reason: str) -> Trial:
+    """A trial that was told to stop or pause: at once without a worker, else once its worker has done so."""
+    runs = trial.status is TrialStatus.RUNNING
+    if action is Action.STOP:
+        reason = trial.reason or reason
+        if runs:
+            return replace(trial, pending=action, reason=reason)
+        return released(trial, TrialStatus.TERMINATED, reason=reason)
+    pauses = runs and action is Action.PAUSE and trial.pending is None
+    return replace(trial, pending=action) if pauses else trial
+
+
+def left_behind(trial: Trial) -> Trial:
+    """A trial whose worker is gone; one that was told to stop may still owe its last checkpoint."""
+    if trial.pending is Action.PAUSE:
+        return released(trial, TrialStatus.PAUSED)
+    return moved(trial, TrialStatus.PENDING, until=None)
+
+
+def set_aside(trial: Trial) -> Trial:
+    """A running trial whose worker was freed in order at the end of a session; what it was told stands."""
+    if trial.pending is Action.PAUSE:
+        return released(trial, TrialStatus.PAUSED)
+    return moved(trial, TrialStatus.PAUSED, until=None)
+
+
+def reopened(trial: Trial, *, restart: bool) -> Trial:
+    """A trial that was over in a new life, with the old one's results or from scratch.
+
+    Raises:
+        InvalidTransition: It is not over; nothing has changed.
+    """
+    if not trial.status.is_final:
+        raise InvalidTransition(f"{trial}: cannot be reopened; only a trial that is over can.")
+    fresh = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None} if restart else {}
+    budget = {"failures": 0, "infra_failures": 0, "restore_failures": 0}
+    return replace(trial, status=_S.PENDING, reason=None, **budget, **fresh)
+
+
+def released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
+    """A trial that holds no worker any more and has nothing left to be carried out."""
+    return moved(trial, to, pending=None, until=None, **changes)

@@ -11,7 +11,6 @@ Rules of this module:
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
-from typing import Any
 
 from tune_flows.core.decisions import (
     CheckpointDropped,
@@ -30,6 +29,7 @@ from tune_flows.core.events import (
     CapacityChanged,
     CheckpointSaved,
     DriverStarted,
+    DriverStopped,
     Event,
     ExperimentExtended,
     FaultKind,
@@ -39,8 +39,9 @@ from tune_flows.core.events import (
     TrialCompleted,
     TrialFaulted,
     TrialPaused,
+    TrialsReopened,
 )
-from tune_flows.core.lifecycle import moved
+from tune_flows.core.lifecycle import left_behind, moved, released, reopened, set_aside, told
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import AUTOMATIC, Action, Result, Trial, TrialStatus
 
@@ -71,6 +72,10 @@ class ExperimentState:
     """Unix time (s) of the newest record."""
     earlier_sessions_s: float = 0.0
     """Seconds that drivers before this one were at work."""
+    stopped: str | None = None
+    """Why the newest session ended before the experiment did; None while a driver is at work."""
+    held: dict[str, None] = field(default_factory=dict[str, None])
+    """Ids of the trials that were running when the session was stopped: PAUSED until the next one begins."""
     trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
     """By id, in order of creation."""
     reported: dict[str, None] = field(default_factory=dict[str, None])
@@ -105,6 +110,7 @@ class ExperimentState:
             reported=dict(self.reported),
             copied=dict(self.copied),
             live=dict(self.live),
+            held=dict(self.held),
         )
 
     def live_trials(self) -> Iterator[Trial]:
@@ -156,6 +162,11 @@ class ExperimentState:
                 self.reported[name] = None
         return trial
 
+    def _saves_at_end(self, trial: Trial) -> bool:
+        """Whether the trial ends here with the interim checkpoint as its last one."""
+        at_end = trial.interim is not None and trial.interim.iteration == trial.iteration
+        return at_end and trial.pending is Action.STOP and self.rules.checkpoint_at_end
+
     def _put(self, trial: Trial) -> None:
         self.trials[trial.trial_id] = trial
         if trial.status.is_final:
@@ -177,10 +188,28 @@ class ExperimentState:
         self.epoch = record.epoch
         self.earlier_sessions_s = self.elapsed_s
         self.session_began = max(record.at, self.now)  # clocks differ: no second may count twice
+        self.stopped = None
         self.slots = 0
         for trial in list(self.live_trials()):
             if trial.status is TrialStatus.RUNNING:
-                self._put(_left_behind(trial))
+                self._put(left_behind(trial))
+            elif trial.trial_id in self.held:
+                self._put(moved(trial, TrialStatus.PENDING))
+        self.held = {}
+
+    @apply.register
+    def _(self, record: DriverStopped) -> None:
+        if self.session_began is None:
+            return
+        self.earlier_sessions_s = self.elapsed_at(record.at)
+        self.session_began = None
+        self.stopped = record.reason
+        for trial in list(self.live_trials()):
+            if trial.status is TrialStatus.RUNNING:
+                if trial.pending is not Action.PAUSE:  # else its scheduler has paused it
+                    self.held[trial.trial_id] = None
+                saves = trial.pending is Action.PAUSE or self._saves_at_end(trial)
+                self._put(set_aside(trial.without_interim(keep=True) if saves else trial))
 
     @apply.register
     def _(self, record: ExperimentExtended) -> None:
@@ -189,6 +218,14 @@ class ExperimentState:
         self.target = record.target
         self.exhausted = False
         self.ended = self.stopping = None
+
+    @apply.register
+    def _(self, record: TrialsReopened) -> None:
+        self.ended = self.stopping = None
+        over = {i for i in record.trial_ids if i in self.trials and self.trials[i].status.is_final}
+        for trial_id in over:
+            self.trials[trial_id] = reopened(self.trials[trial_id], restart=record.restart)
+        self.live = {trial_id: None for trial_id in self.trials if trial_id in self.live or trial_id in over}
 
     @apply.register
     def _(self, record: RulesChanged) -> None:
@@ -208,32 +245,37 @@ class ExperimentState:
         trial = self.holder(record.trial_id, record.lease)
         if trial is None:
             return
-        newest = trial.checkpoint
-        if newest is not None and record.checkpoint.iteration <= newest.iteration:
+        newest, saved = trial.checkpoint, record.checkpoint
+        if newest is not None and saved.iteration <= newest.iteration:
             return  # a second copy, or the trial became a copy of another one at this very iteration
-        self._put(replace(trial, checkpoints=(*trial.checkpoints, record.checkpoint)))
+        if record.interim:
+            self._put(replace(trial, interim=saved))
+            return
+        kept = trial.interim if trial.interim and trial.interim.iteration > saved.iteration else None
+        self._put(replace(trial, checkpoints=(*trial.checkpoints, saved), interim=kept))
 
     @apply.register
     def _(self, record: TrialPaused) -> None:
         if trial := self.holder(record.trial_id, record.lease):
             stops = trial.pending is Action.STOP  # decided while it was pausing
-            self._put(_released(trial, TrialStatus.TERMINATED if stops else TrialStatus.PAUSED))
+            self._put(released(trial, TrialStatus.TERMINATED if stops else TrialStatus.PAUSED))
 
     @apply.register
     def _(self, record: TrialCompleted) -> None:
         if trial := self.holder(record.trial_id, record.lease):
             reason = trial.reason or record.reason
-            self._put(_released(trial, TrialStatus.TERMINATED, reason=reason))
+            trial = trial.without_interim(keep=self._saves_at_end(trial))
+            self._put(released(trial, TrialStatus.TERMINATED, reason=reason))
 
     @apply.register
     def _(self, record: TrialFaulted) -> None:
         if trial := self.holder(record.trial_id, record.lease):
-            ours = record.kind is FaultKind.TRAINABLE
             self._put(
                 replace(
                     trial,
-                    failures=trial.failures + ours,
-                    infra_failures=trial.infra_failures + (not ours),
+                    failures=trial.failures + (record.kind is FaultKind.TRAINABLE),
+                    infra_failures=trial.infra_failures + (record.kind is FaultKind.INFRASTRUCTURE),
+                    restore_failures=trial.restore_failures + (record.kind is FaultKind.RESTORE),
                     error=f"{record.message}\n{record.traceback}".strip(),
                 )
             )
@@ -267,18 +309,18 @@ class ExperimentState:
             source = self.trials[record.source].checkpoint
             start = (replace(source, iteration=record.iteration),) if source else ()
             self.copied.update((checkpoint.path, None) for checkpoint in start)
-            trial = replace(trial, config=record.config, checkpoints=start)
-        self._put(_told(trial, record.action, record.reason))
+            trial = replace(trial, config=record.config, checkpoints=start, interim=None)
+        self._put(told(trial, record.action, record.reason))
 
     @apply.register
     def _(self, record: TrialOverruled) -> None:
-        self._put(_told(self.trials[record.trial_id], record.action, record.reason))
+        self._put(told(self.trials[record.trial_id], record.action, record.reason))
 
     @apply.register
     def _(self, record: FaultJudged) -> None:
         trial = self.trials[record.trial_id]
-        failed = _released(trial, TrialStatus.ERRORED, reason="error")
-        self._put(_left_behind(trial) if record.retry else failed)
+        failed = released(trial, TrialStatus.ERRORED, reason="error")
+        self._put(left_behind(trial) if record.retry else failed)
 
     @apply.register
     def _(self, record: CheckpointDropped) -> None:
@@ -293,27 +335,3 @@ class ExperimentState:
     @apply.register
     def _(self, record: ExperimentEnded) -> None:
         self.ended = record.reason
-
-
-def _told(trial: Trial, action: Action, reason: str) -> Trial:
-    """A trial that was told to stop or pause: at once without a worker, else once its worker has done so."""
-    runs = trial.status is TrialStatus.RUNNING
-    if action is Action.STOP:
-        reason = trial.reason or reason
-        if runs:
-            return replace(trial, pending=action, reason=reason)
-        return _released(trial, TrialStatus.TERMINATED, reason=reason)
-    pauses = runs and action is Action.PAUSE and trial.pending is None
-    return replace(trial, pending=action) if pauses else trial
-
-
-def _left_behind(trial: Trial) -> Trial:
-    """A trial whose worker is gone; one that was told to stop may still owe its last checkpoint."""
-    if trial.pending is Action.PAUSE:
-        return _released(trial, TrialStatus.PAUSED)
-    return moved(trial, TrialStatus.PENDING, until=None)
-
-
-def _released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
-    """A trial that holds no worker any more and has nothing left to be carried out."""
-    return moved(trial, to, pending=None, until=None, **changes)

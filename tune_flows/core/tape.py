@@ -10,13 +10,25 @@ as long as nothing is proposed, it takes nothing.
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tune_flows.core.decisions import Record
 
-__all__ = ["Tape"]
+__all__ = ["Difference", "Tape"]
 
 Kind = TypeVar("Kind", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A question that would be answered otherwise today."""
+
+    recorded: Record | None
+    today: Record | None
+
+    def __str__(self) -> str:
+        return f"journal: {self.recorded or 'nothing'}; now: {self.today or 'nothing'}"
 
 
 class Tape:
@@ -24,8 +36,8 @@ class Tape:
 
     def __init__(self) -> None:
         self._recorded: deque[Record] | None = None
-        self.differences: list[str] = []
-        """What today's policies would have decided differently, one line each."""
+        self.differences: list[Difference] = []
+        """What today's policies would have decided differently."""
 
     @property
     def is_replay(self) -> bool:
@@ -40,7 +52,7 @@ class Tape:
         """Back to live; returns what no question has taken."""
         rest = list(self._recorded or ())
         self._recorded = None
-        self.differences += [f"journal: {record}; now: nothing" for record in rest]
+        self.differences += [Difference(record, None) for record in rest]
         return rest
 
     def settle(
@@ -67,7 +79,7 @@ class Tape:
                         missed, answer = [self._recorded.popleft() for _ in range(place)], record
                         self._recorded.popleft()
                     break
-        self.differences += [f"journal: {record}; now: nothing" for record in missed]
+        self.differences += [Difference(record, None) for record in missed]
         if answer != proposed:
-            self.differences.append(f"journal: {answer or 'nothing'}; now: {proposed or 'nothing'}")
+            self.differences.append(Difference(answer, proposed))
         return missed, answer

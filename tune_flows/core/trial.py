@@ -7,7 +7,7 @@ Rules of this module:
 - A status changes through `moved`, along the table in `tune_flows.core.lifecycle`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -62,6 +62,8 @@ class CheckpointRef:
     """Checksum (hex) of the manifest that lists the files with their checksums."""
     size_bytes: int
     """Total size of the files."""
+    metrics: dict[str, float] = field(default_factory=dict[str, float], hash=False)
+    """Finite values, at the iteration it was saved at, of the metrics that checkpoints are compared by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,15 @@ class Trial:
     """STOP or PAUSE that was decided and that the executor has not carried out yet."""
     checkpoints: tuple[CheckpointRef, ...] = field(default=())
     """Durable checkpoints, oldest first; the last one is where a new attempt starts."""
+    interim: CheckpointRef | None = None
+    """Saved only because a session was stopped, newer than all of `checkpoints`; a new attempt starts there.
+    It is dropped with the next regular one, counts nowhere, and no other trial goes on from it."""
     failures: int = 0
     """Faults of the trainable."""
     infra_failures: int = 0
     """Faults of workers, nodes and storage."""
+    restore_failures: int = 0
+    """Checkpoints that could not be fetched."""
     error: str | None = None
     """Text of the newest fault, with its traceback."""
     reason: str | None = None
@@ -124,18 +131,32 @@ class Trial:
         return self.checkpoints[-1] if self.checkpoints else None
 
     @property
+    def start(self) -> CheckpointRef | None:
+        """Where the next attempt starts; None: from scratch."""
+        return self.interim or self.checkpoint
+
+    @property
     def is_saved(self) -> bool:
         """Whether the newest checkpoint stands for the newest iteration."""
         return self.checkpoint is not None and self.checkpoint.iteration == self.iteration
+
+    @property
+    def faults(self) -> int:
+        """Faults of any kind that count in a budget."""
+        return self.failures + self.infra_failures + self.restore_failures
 
     @property
     def metrics(self) -> dict[str, Any]:
         """The newest metrics; empty before the first result."""
         return self.last_result.metrics if self.last_result else {}
 
+    def without_interim(self, *, keep: bool) -> "Trial":
+        """The trial without `interim`, which becomes a regular checkpoint if `keep`."""
+        kept = (self.interim,) if keep and self.interim is not None else ()
+        return replace(self, checkpoints=(*self.checkpoints, *kept), interim=None)
+
     def __str__(self) -> str:
         story = f"{self.trial_id} {self.status} at iteration {self.iteration}, lease {self.lease}"
         if self.pending:
             story += f", told to {self.pending}"
-        faults = self.failures + self.infra_failures
-        return story + (f", {faults} failure(s)" if faults else "")
+        return story + (f", {self.faults} failure(s)" if self.faults else "")

@@ -94,10 +94,16 @@ class ASHAScheduler(TrialScheduler):
         return max(trial.iteration + 1, ahead) if self.time_attr == _ITERATION else trial.iteration + 1
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Draws the trial's bracket; weights are the softmax of the numbers of rungs, as in Ray Tune."""
+        """Draws the trial's bracket; weights are the softmax of the numbers of rungs, as in Ray Tune.
+
+        A trial that goes on after its end is judged at the rungs ahead of it.
+        """
         sizes = np.array([len(bracket) for bracket in self._recorded])
         weights = np.exp(sizes - sizes.max())
-        self._bracket[trial.trial_id] = int(self._rng.choice(len(sizes), p=weights / weights.sum()))
+        bracket = int(self._rng.choice(len(sizes), p=weights / weights.sum()))
+        self._bracket[trial.trial_id] = bracket
+        if trial.last_result is not None:
+            self._judged[trial.trial_id] = self._reached(bracket, _time(trial.last_result, self.time_attr))
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
         """STOP at max_t and when the trial is too bad at a rung."""
@@ -124,9 +130,13 @@ class ASHAScheduler(TrialScheduler):
             return rungs[following]
         return self.max_t if self.stop_last_trials else None
 
+    def _reached(self, bracket: int, time: float) -> int:
+        """The last rung at or before `time`; -1 for none."""
+        return bisect_right(self.rungs(bracket), time) - 1
+
     def _is_cut(self, trial: Trial, result: Result, time: float) -> bool:
         bracket = self._bracket[trial.trial_id]
-        reached = bisect_right(self.rungs(bracket), time) - 1
+        reached = self._reached(bracket, time)
         metric = self._objective.metric
         if reached <= self._judged.get(trial.trial_id, -1) or metric is None or result.value(metric) is None:
             return False

@@ -43,7 +43,11 @@ class TrialScheduler(Policy):
         return trial.iteration + 1
 
     def on_trial_add(self, trial: Trial) -> None:
-        """The trial exists and is PENDING."""
+        """The trial exists and is PENDING.
+
+        A trial that has completed or failed is added again when the user extended the experiment or has
+        failed trials run again; it then goes on after `trial.iteration`, or begins from scratch (0).
+        """
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
         """The word on a trial that has just reported `result`; `trial` includes it already.
@@ -69,6 +73,8 @@ class TrialScheduler(Policy):
 
     def choose_trial_to_run(self, candidates: Sequence[Trial]) -> str | None:
         """The id of the trial that gets a free slot, or None to leave it free.
+
+        Not asked as long as a trial waits that lost the slot it had: to a fault, or with its driver.
 
         Args:
             candidates: All PENDING and PAUSED trials, oldest first; at least one.

@@ -27,6 +27,9 @@ class SearchAlg(Policy, ABC):
 
     The runner calls it in the order of the journal, so the same history gives the same suggestions. Fields
     and private attributes survive a restart (`Policy`); nothing else does.
+
+    A trial that has completed or failed may come back: the user extended the experiment, or has failed trials
+    run again. Then its results, its completion or its error are told as if it had not ended before.
     """
 
     needs_metric: ClassVar[bool] = False

@@ -108,6 +108,9 @@ class OptunaSearch(SearchAlg):
         metric = self._objective.metric
         if suggestion is None or metric is None or result.value(metric) is None:
             return
+        if suggestion.ended is not None:  # it runs again; Optuna knows no way back, so its study is made anew
+            suggestion.ended = None
+            vars(self).pop("_study", None)
         score = self._objective.score(result)
         suggestion.is_bad = not math.isfinite(score)
         suggestion.score = None if suggestion.is_bad else score

@@ -78,6 +78,11 @@ class TrialSchedulerConformance:
         script = replace(self.script(), faults=faults, rules=Rules(max_failures=1))
         assert self.run(self.make(), script) == self.run(self.make(), replace(script, reload_every=1))
 
+    def test_trials_that_come_back_break_nothing(self) -> None:
+        for restart in (False, True):
+            script = replace(self.script(), lives=2, restart=restart)
+            assert self.run(self.make(), script) == self.run(self.make(), replace(script, reload_every=1))
+
     def test_only_bad_metrics_break_nothing(self) -> None:
         self.run(self.make(), replace(self.script(), metrics=_bad))
 

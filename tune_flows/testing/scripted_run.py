@@ -23,6 +23,7 @@ from tune_flows.core.events import (
     TrialCompleted,
     TrialFaulted,
     TrialPaused,
+    TrialsReopened,
 )
 from tune_flows.core.objective import Objective
 from tune_flows.core.policy import Policy
@@ -53,7 +54,11 @@ class Script:
     """Trials the experiment may have in all."""
     slots: int = 3
     length: int = 30
-    """Iterations after which a trial ends by itself."""
+    """Iterations after which a trial ends by itself; as many more in each further life."""
+    lives: int = 1
+    """How often the experiment comes to its end; before each further time all of its trials run again."""
+    restart: bool = False
+    """Whether a further life begins from scratch."""
     seed: int = 1
     faults: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """How often which trial fails when it has come to which iteration."""
@@ -105,7 +110,11 @@ def scripted_run(search_alg: SearchAlg, scheduler: TrialScheduler, script: Scrip
             if not isinstance(record, TrialLaunched | TrialContinued)
         ]
         if runner.state.ended is not None:
-            return ScriptedRun(runner.state.trials, decisions)
+            if workers.life == script.lives:
+                return ScriptedRun(runner.state.trials, decisions)
+            workers.life += 1
+            events = [TrialsReopened(tuple(runner.state.trials), restart=script.restart)]
+            continue
         events = workers.obey(step.commands) + workers.work(now=float(turn))
     raise RuntimeError(f"the experiment did not end within {_MOST_TURNS} turns")
 
@@ -140,6 +149,7 @@ class _Workers:
         self._live: dict[str, _Worker] = {}
         self._faults = dict(script.faults)
         self._saved = 0
+        self.life = 1
 
     def obey(self, commands: tuple[Command, ...]) -> list[Event]:
         events: list[Event] = []
@@ -185,7 +195,7 @@ class _Workers:
             self._faults[here] -= 1
             del self._live[worker.trial_id]
             return [TrialFaulted(worker.trial_id, worker.lease, FaultKind.TRAINABLE, "scripted fault")]
-        done = worker.iteration >= self._script.length
+        done = worker.iteration >= self._script.length * self.life
         worker.waits = worker.iteration == worker.until and not done
         is_known = worker.iteration <= worker.known
         results = () if is_known else (self._result(worker, done, now),)

@@ -17,6 +17,7 @@ from typing import Any
 
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace
+from tune_flows.core.trial import TrialStatus
 from tune_flows.runner import Rules
 from tune_flows.schedulers import ASHAScheduler, FIFOScheduler
 from tune_flows.search import SearchAlg, parse_search_alg
@@ -97,6 +98,13 @@ class SearchAlgConformance:
         run = scripted_run(self.make(), FIFOScheduler(), script)
         assert len(run.trials) == script.trials
         assert all(trial.status.is_final for trial in run.trials.values())
+
+    def test_trials_that_come_back_break_nothing(self) -> None:
+        faults = {(f"trial-{number:05d}", 1 + number % 3): 1 for number in range(0, 24, 2)}
+        script = replace(self.script(), faults=faults, lives=2)
+        run = scripted_run(self.make(), FIFOScheduler(), script)
+        assert all(trial.status is TrialStatus.TERMINATED for trial in run.trials.values())
+        assert run == scripted_run(self.make(), FIFOScheduler(), replace(script, reload_every=1))
 
 
 def _number(config: Any) -> float:  # noqa: ANN401 - any JSON value

@@ -1,0 +1,21 @@
+"""How many faults a trial survives, by whose fault they are."""
+
+from tune_flows.core.events import FaultKind
+from tune_flows.core.rules import Rules
+from tune_flows.core.trial import Trial
+
+__all__ = ["survives"]
+
+
+def survives(kind: FaultKind, trial: Trial, rules: Rules) -> bool:
+    """Whether the trial, this fault counted already, may be tried again."""
+    match kind:
+        case FaultKind.TRAINABLE:
+            used, limit = trial.failures, rules.max_failures
+        case FaultKind.INFRASTRUCTURE:
+            used, limit = trial.infra_failures, rules.max_infra_failures
+        case FaultKind.RESTORE:
+            used, limit = trial.restore_failures, rules.max_restore_failures
+        case FaultKind.PREEMPTION:
+            return True
+    return limit < 0 or used <= limit
