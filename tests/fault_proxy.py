@@ -20,6 +20,7 @@ class Fault(Enum):
     RESET = auto()  # the connection breaks before the server hears of it
     STALL = auto()  # no answer, not even to 100-continue, until the proxy ends
     TORN_REPLY = auto()  # half of the body, then the connection breaks
+    DELAY = auto()  # answered a second later
     IGNORED_CONDITION = auto()  # If-None-Match is taken out, as by a server that does not know it
     SLOW_DOWN = 503
     INTERNAL = 500
@@ -33,6 +34,7 @@ _CODES = {
     Fault.CONFLICT: "ConditionalRequestConflict",
     Fault.DENIED: "AccessDenied",
 }
+DELAY_S = 1.0
 Decide = Callable[[str, str], Fault | None]
 
 
@@ -107,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return raw
 
     def _forward(self, body):
+        if self.fault is Fault.DELAY:
+            self.ended.wait(DELAY_S)
         connection = HTTPConnection(self.target)
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         dropped = {"expect", *(["if-none-match"] if self.fault is Fault.IGNORED_CONDITION else [])}

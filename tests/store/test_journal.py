@@ -86,6 +86,49 @@ def test_the_driver_before_is_fenced_and_stays_so(any_store):
     assert [entry[3] for entry in history(any_store)] == [[], [{"n": 1}], [], [{"n": 3}]]
 
 
+def test_what_a_view_has_read_is_not_read_again(store):
+    first = begun(store)
+    first.append([{"n": 0}], at=0.0)
+    first.write_snapshot({"n": 0}, seq=2)
+    first.append([{"n": 1}], at=1.0)
+
+    read = []
+
+    class Counting(ObjectStore):
+        def get(self, key):
+            read.append(key)
+            return super().get(key)
+
+    view = Journal.read(Counting(store.url), keep=True)
+    assert [entry.seq for entry in view.entries()] == [3]
+    first.append([{"n": 2}], at=2.0)
+    read.clear()
+    journal = Journal.open(Counting(store.url), writer="b", seen=view)
+    assert [entry.seq for entry in journal.entries()] == [3, 4, 5]
+    assert (journal.epoch, journal.snapshot.seq) == (2, 2)
+    assert entry_key(3) not in read
+    assert [entry.seq for entry in view.entries()] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_view_that_has_not_read_to_the_end_saves_nothing_and_breaks_nothing(store, keep):
+    begun(store).append([{"n": 0}], at=0.0)
+    view = Journal.read(store, keep=keep)
+    next(iter(view.entries()))
+    assert [entry.seq for entry in Journal.open(store, writer="b", seen=view).entries()] == [1, 2, 3]
+
+
+def test_a_takeover_can_be_looked_for(store):
+    old = begun(store)
+    old.append([{"n": 1}], at=1.0)
+    old.require_ownership()
+    Journal.open(store, writer="new")
+    with pytest.raises(ExperimentFenced, match=r"new/.* has taken this experiment over"):
+        old.require_ownership()
+    with pytest.raises(StorageError, match=r"Journal\.read"):
+        Journal.read(store).require_ownership()
+
+
 class Interleaved(ObjectStore):
     """Lets something happen just before the first create of a key."""
 
@@ -200,3 +243,21 @@ def test_a_view_follows_a_running_experiment(store):
     assert len(list(view.entries())) == 2
     journal.append([{"n": 2}], at=2.0)
     assert len(list(view.entries())) == 3
+
+
+def test_news_are_given_once(any_store):
+    journal = begun(any_store)
+    journal.append([{"n": 1}], at=1.0)
+    view = Journal.read(any_store)
+    assert [entry.seq for entry in view.news()] == [1, 2]
+    assert list(view.news()) == []
+    for n in (2, 3):
+        journal.append([{"n": n}], at=2.0)
+    assert next(view.news()).seq == 3  # not taken, as nobody asked for the next one
+    assert [entry.seq for entry in view.news(up_to=3)] == [3]
+    assert [entry.records for entry in view.news()] == [[{"n": 3}]]
+    journal.write_snapshot({"n": 3}, seq=4)
+    journal.append([{"n": 4}], at=3.0)
+    begins_late = Journal.read(any_store)
+    assert [entry.seq for entry in begins_late.news()] == [5]
+    assert len(list(Journal.read(any_store, whole=True).news())) == 5

@@ -74,6 +74,20 @@ def test_folders_at_a_depth(any_store):
         any_store.put(key, b"x")
     assert any_store.folders("log") == ["log/a", "log/c"]
     assert any_store.folders("log", depth=2) == ["log/a/b", "log/c/d"]
+    assert any_store.folders() == ["log", "logs"]
+
+
+def test_folders_cost_no_list_of_what_they_hold(s3, s3_url, monkeypatch):
+    for name in ("a", "b"):
+        folder = s3.folder / s3_url.removeprefix("s3://") / "tuning" / name / "log"
+        folder.mkdir(parents=True)
+        for number in range(1500):
+            (folder / f"{number:04d}").touch()
+    requests: list[str] = []
+    with fault_proxy(s3.endpoint, lambda method, path: requests.append(path)) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        assert ObjectStore(f"{s3_url}/tuning").folders() == ["a", "b"]
+    assert len(requests) == 1
 
 
 def test_delete_and_delete_prefix(any_store):

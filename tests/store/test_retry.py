@@ -1,9 +1,11 @@
 import pickle
+import threading
+import time
 
 import pytest
 
 from tune_flows.core.errors import ExperimentFenced, InvalidParameter, StorageError
-from tune_flows.store import ObjectStore, Retry
+from tune_flows.store import CheckpointStore, ObjectStore, Retry
 
 
 class Clock:
@@ -108,3 +110,85 @@ def test_a_budget_that_is_none_is_refused(tmp_path, budget_s):
 def test_the_budget_travels_in_a_pickle(tmp_path):
     store = pickle.loads(pickle.dumps(ObjectStore(str(tmp_path), retry_budget_s=7.0)))
     assert store.__getstate__()[2] == 7.0
+
+
+def test_what_is_given_up_is_tried_for_so_long_and_no_longer():
+    clock = Clock()
+    given_up = retry(clock)
+
+    def operation():
+        if clock.now > 3 and not attempts_after:
+            given_up.give_up(after_s=2.0)
+        if clock.now > 3:
+            attempts_after.append(clock.now)
+        raise TimeoutError("slow")
+
+    attempts_after: list[float] = []
+    with pytest.raises(
+        StorageError, match=r"create x: no success in .* given up .* last: TimeoutError: slow"
+    ):
+        given_up.call(operation, what="create x", local=False)
+    assert attempts_after[-1] == pytest.approx(attempts_after[0] + 2.0)
+    assert len(attempts_after) > 1
+    with pytest.raises(StorageError, match="read y: no success in 1 attempt, then given up"):
+        given_up.call(failing(9, TimeoutError("slow")), what="read y", local=False)
+    assert given_up.call(failing(0, None), what="read z", local=False) == 1
+
+
+def test_the_earliest_of_several_ends_counts():
+    clock = Clock()
+    given_up = retry(clock)
+    given_up.give_up(after_s=1.0)
+    given_up.give_up(after_s=50.0)
+    with pytest.raises(StorageError, match="given up"):
+        given_up.call(failing(99, TimeoutError("slow")), what="read y", local=False)
+    assert clock.now == pytest.approx(1.0)
+
+
+def test_threads_that_wait_for_the_next_attempt_are_woken():
+    waiting = Retry(first_wait_s=60.0, longest_wait_s=60.0)
+    tried = threading.Semaphore(0)
+    errors = []
+
+    def operation():
+        tried.release()
+        raise TimeoutError("slow")
+
+    def attempt():
+        try:
+            waiting.call(operation, what="read x", local=False)
+        except StorageError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=attempt) for _ in range(3)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert tried.acquire(timeout=20)
+    waiting.give_up()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert time.monotonic() - begun < 20
+    assert len(errors) == 3
+    assert all("given up" in error for error in errors)
+
+
+def test_a_store_that_was_given_up_works_once_and_its_copies_as_ever(s3_url, monkeypatch, tmp_path):
+    store = ObjectStore(f"{s3_url}/x")
+    store.give_up()
+    assert store.create("log/1", b"x")  # what needs no second attempt is as before
+    copy = pickle.loads(pickle.dumps(store))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    for gone in (ObjectStore(f"{s3_url}/x"), CheckpointStore(f"{s3_url}/x")):
+        gone.give_up()
+        with pytest.raises(StorageError, match="given up because the run is being stopped"):
+            _read(gone, tmp_path)
+    assert copy._retry.last_call.at == float("inf")
+
+
+def _read(store, tmp_path):
+    if isinstance(store, ObjectStore):
+        return store.get("log/1")
+    ref = {"path": f"ckpt/t/1-{'0' * 32}", "manifest_sha256": ""}
+    return store.restore(ref, tmp_path)

@@ -14,7 +14,7 @@ from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, Invali
 from tune_flows.store import CheckpointStore, Journal, ObjectStore
 from tune_flows.store._gradual import encode_gradually
 from tune_flows.store.entries import entry_key
-from tune_flows.store.sealed import encode_json, seal, unseal
+from tune_flows.store.sealed import EncodedJson, encode_json, seal, unseal
 
 
 def begun(store, *, entries=0, snapshots=()):
@@ -267,6 +267,12 @@ JSON = st.recursive(
 @given(JSON)
 def test_json_in_pieces_is_the_same_json(value):
     assert encode_gradually(value) == encode_json(value)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=40))
+def test_text_that_is_encoded_already_stands_for_its_value(values):
+    encoded = {name: EncodedJson(encode_json(value)) for name, value in values.items()}
+    assert encode_gradually({"values": encoded, "n": 1}) == encode_json({"values": values, "n": 1})
 
 
 @pytest.mark.parametrize("entries", [10, 200])

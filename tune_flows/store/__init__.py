@@ -11,9 +11,19 @@ from tune_flows.store.locations import experiment_url, resolve_storage
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.retry import Retry
 from tune_flows.store.snapshots import Snapshot
-from tune_flows.store.tables import RESULTS_KEY, TRIALS_KEY, read_table, write_table
+from tune_flows.store.tables import (
+    COMPLETION_KEY,
+    ERROR_PREFIX,
+    RESULTS_KEY,
+    TRIALS_KEY,
+    error_key,
+    read_table,
+    write_table,
+)
 
 __all__ = [
+    "COMPLETION_KEY",
+    "ERROR_PREFIX",
     "HEADER_KEY",
     "RESULTS_KEY",
     "TRIALS_KEY",
@@ -23,6 +33,7 @@ __all__ = [
     "ObjectStore",
     "Retry",
     "Snapshot",
+    "error_key",
     "experiment_url",
     "read_table",
     "resolve_storage",

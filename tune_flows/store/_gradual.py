@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
 
-from tune_flows.store.sealed import encode_json
+from tune_flows.store.sealed import EncodedJson, encode_json
 
 __all__ = ["encode_gradually"]
 
@@ -19,6 +19,8 @@ _REST_S = 0.0005
 
 def encode_gradually(value: object) -> bytes:
     """What `encode_json` makes of it, with a rest after about every millisecond of work.
+
+    An `EncodedJson` in it is taken as it is; in a large container all items are such, or none is.
 
     Raises:
         ValueError, TypeError: As `encode_json`.
@@ -36,12 +38,15 @@ def encode_gradually(value: object) -> bytes:
 
 def _pieces(value: object) -> Iterator[bytes]:
     """Small containers are gone into, large ones taken some items at a time."""
+    if isinstance(value, EncodedJson):
+        yield value
+        return
     if not isinstance(value, dict | list) or not value:
         yield encode_json(cast("object", value))
         return
     container = cast("dict[Any, Any] | list[Any]", value)
     start, end = (b"{", b"}") if isinstance(container, dict) else (b"[", b"]")
-    large = len(container) > _BATCH
+    large = len(container) > _BATCH and not _is_encoded(container)
     yield start
     for number, some in enumerate(_parts(container, _BATCH if large else 1)):
         if number:
@@ -55,6 +60,11 @@ def _pieces(value: object) -> Iterator[bytes]:
         else:
             yield from _pieces(some[0])
     yield end
+
+
+def _is_encoded(container: dict[Any, Any] | list[Any]) -> bool:
+    items = container.values() if isinstance(container, dict) else container
+    return isinstance(next(iter(items)), EncodedJson)
 
 
 def _parts(container: dict[Any, Any] | list[Any], size: int) -> Iterator[dict[Any, Any] | list[Any]]:

@@ -88,7 +88,7 @@ class LocalFolder:
         found = [prefix]
         for _ in range(depth):
             found = [f"{above}/{name}" for above in found for name in _folders_in(f"{self._root}/{above}")]
-        return found
+        return [folder.removeprefix("/") for folder in found]
 
     def list(self, prefix: str) -> list[str]:
         """Every key below a prefix, unordered."""

@@ -101,9 +101,18 @@ class FsspecFolder:
 
     def folders(self, prefix: str, depth: int) -> list[str]:
         """The folders `depth` levels below a key prefix."""
+        if depth == 1:
+            return self._folders_in(prefix)
         level = prefix.count("/") + depth + 1
         parts = (key.split("/") for key in self.list(prefix))
         return list({"/".join(part[:level]): None for part in parts if len(part) > level})
+
+    def _folders_in(self, prefix: str) -> list[str]:
+        fs, top = self._at(prefix)
+        root = self._open()[1]
+        inside = _unless_missing(lambda: cast("list[dict[str, Any]]", fs.ls(top, detail=True))) or []
+        paths = [cast("str", one["name"]).rstrip("/") for one in inside if one["type"] == "directory"]
+        return [path[len(root) + 1 :] for path in paths]
 
     def list(self, prefix: str) -> list[str]:
         """Every key below a prefix, unordered."""

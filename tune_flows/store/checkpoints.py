@@ -110,6 +110,10 @@ class CheckpointStore:
         """Delete a checkpoint, its manifest first; none there is fine."""
         self._delete(_ref_path(ref))
 
+    def give_up(self, after_s: float = 0.0) -> None:
+        """As `ObjectStore.give_up`."""
+        self._store.give_up(after_s)
+
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:
         """Delete what dead attempts left and no reference names; how many folders that were.
 

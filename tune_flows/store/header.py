@@ -19,10 +19,14 @@ class Header:
     Attributes:
         content: What the layer above stored.
         sha256: The document's checksum, which tells this experiment from every other one.
+        library: Version of tune_flows that began the experiment.
+        created_at: When that was, seconds since 1970, by the writer's clock.
     """
 
     content: dict[str, Any]
     sha256: str
+    library: str
+    created_at: float
 
 
 def create_header(store: ObjectStore, content: dict[str, Any], *, created_at: float) -> bool:
@@ -44,7 +48,10 @@ def read_header(store: ObjectStore) -> Header | None:
     content: object = head.get("header")
     if not isinstance(content, dict):
         raise CorruptJournalError(f"{store.url_of(HEADER_KEY)}: it holds no header.")
-    return Header(cast("dict[str, Any]", content), head["sha256"])
+    library, created_at = head.get("library"), head.get("created_at")
+    if not isinstance(library, str) or not isinstance(created_at, int | float):
+        raise CorruptJournalError(f"{store.url_of(HEADER_KEY)}: its first line lacks library or created_at.")
+    return Header(cast("dict[str, Any]", content), head["sha256"], library, float(created_at))
 
 
 def _library_version() -> str:

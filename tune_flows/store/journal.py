@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, InvalidParameter, StorageError
@@ -53,19 +54,27 @@ class Journal:
         self._kept_snapshots: list[int] = []
         """Numbers of the newest usable ones, as far as this driver has read or written them."""
         self._replay: list[StoredEntry] | None = None
+        self._keeps = False
+        self._seen: tuple[Chain, list[StoredEntry]] | None = None
+        """Of a view that keeps what it reads: where the log had got to, and the entries up to there."""
+        self._given: Chain | None = None
+        """How far `news` has got."""
         self._lock = threading.Lock()
         self._fenced: str | None = None
         # Records and object of an append that may have arrived.
         self._in_doubt: tuple[bytes, bytes] | None = None
 
     @classmethod
-    def open(cls, store: ObjectStore, *, writer: str, at: float | None = None) -> "Journal":
+    def open(
+        cls, store: ObjectStore, *, writer: str, at: float | None = None, seen: "Journal | None" = None
+    ) -> "Journal":
         """Take the experiment over: read from the newest snapshot to the end and claim the next epoch.
 
         Args:
             store: The experiment's objects.
             writer: Who opens it (host and process), for people who read the log.
             at: Time of the takeover, seconds since 1970; None: now.
+            seen: A view that keeps entries (`read`): what it has read is not read again.
 
         Raises:
             ExperimentFenced: Another driver took it over at the same moment. Final.
@@ -73,10 +82,13 @@ class Journal:
             StorageError: The storage refused or did not answer.
         """
         journal = cls(store, read_header(store))
+        if seen is not None and seen._seen is not None and seen._header == journal._header:
+            journal._snapshot, journal._looked_for_snapshot = seen._snapshot, True
+            journal._chain, journal._replay = replace(seen._seen[0]), list(seen._seen[1])
+        else:
+            journal._chain, journal._replay = journal._start(), []
         if journal.snapshot is not None:
             journal._kept_snapshots = [journal.snapshot.seq]
-        journal._chain = journal._start()
-        journal._replay = []
         for entry in read_forward(store, journal._chain):  # damage is found before anything is written
             journal._require_same(entry)
             journal._replay.append(entry)
@@ -87,14 +99,17 @@ class Journal:
         return journal
 
     @classmethod
-    def read(cls, store: ObjectStore, *, whole: bool = False) -> "Journal":
+    def read(cls, store: ObjectStore, *, whole: bool = False, keep: bool = False) -> "Journal":
         """A view that takes nothing over and writes nothing; the experiment may be running.
 
         Args:
             store: The experiment's objects.
             whole: Whether `entries` begins with the very first one, whatever snapshots there are.
+            keep: Whether what `entries` reads is kept, for `open`.
         """
-        return cls(store, read_header(store), whole=whole)
+        journal = cls(store, read_header(store), whole=whole)
+        journal._keeps = keep
+        return journal
 
     @staticmethod
     def discard(store: ObjectStore) -> None:
@@ -146,10 +161,34 @@ class Journal:
             CorruptJournalError: An object is missing, torn, foreign or of a newer format. Final.
         """
         # A driver has just read the log to claim its epoch; the first append lets go of that copy.
-        stored = self._replay if self._replay is not None else read_forward(self._store, self._start())
-        for entry in stored:
+        chain, seen = self._start(), list[StoredEntry]()
+        for entry in read_forward(self._store, chain) if self._replay is None else self._replay:
             self._require_same(entry)
+            if self._keeps:
+                seen.append(entry)
             yield entry.entry()
+        if self._keeps:
+            self._seen = chain, seen
+
+    def news(self, *, up_to: int | None = None) -> Iterator[Entry]:
+        """Every entry that this has not given yet: at first those of `entries`, later what has come since.
+
+        One counts as given when the next is asked for: what its reader could not take comes again.
+
+        Args:
+            up_to: Number of the last entry; None: all there are.
+
+        Raises:
+            CorruptJournalError: As `entries`.
+        """
+        self._given = self._given or self._start()
+        chain = replace(self._given)
+        for entry in read_forward(self._store, chain):
+            self._require_same(entry)
+            if up_to is not None and entry.seq > up_to:
+                return
+            yield entry.entry()
+            self._given = replace(chain)
 
     def append(self, records: list[dict[str, Any]], *, at: float) -> int:
         """Commit the records as one entry; its number, once it is durable.
@@ -187,6 +226,19 @@ class Journal:
             self._in_doubt = self._replay = None
             self._chain.accept(entry, where=entry_key(seq))
             return seq
+
+    def require_ownership(self) -> None:
+        """Make sure that nobody has taken over since the last append; one read.
+
+        Raises:
+            ExperimentFenced: Another driver has. Final.
+            StorageError: The storage refused or did not answer within the budget.
+        """
+        with self._lock:
+            self._require_owned()
+            seq = self._chain.next_seq
+            if self._in_doubt is None and self._store.get(entry_key(seq)) is not None:
+                self._give_way(seq)
 
     def write_snapshot(self, content: dict[str, Any], *, seq: int, at: float | None = None) -> None:
         """Store what everything up to and including entry `seq` stands for. May run beside `append`.

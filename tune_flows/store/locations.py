@@ -16,12 +16,13 @@ _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
-def resolve_storage(storage_path: str | None) -> str:
+def resolve_storage(storage_path: str | None, *, parameter: str = "storage_path") -> str:
     """The storage a run uses: an absolute local path, or a URL without a trailing slash.
 
     Args:
         storage_path: A local path, a `file://` URL or the URL of anything that fsspec knows. None or an empty
             string takes the variable TUNE_FLOWS_STORAGE and, without it, `~/.tune_flows`.
+        parameter: What the caller calls it, for the message.
 
     Raises:
         InvalidParameter: The protocol is unknown, needs a package that is not installed, or the URL names no
@@ -30,15 +31,15 @@ def resolve_storage(storage_path: str | None) -> str:
     given = storage_path or os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
     if "::" in given:
         raise InvalidParameter.of(
-            "storage_path", given, "a plain URL", f"A cache would hide other drivers. {_EXAMPLES}"
+            parameter, given, "a plain URL", f"A cache would hide other drivers. {_EXAMPLES}"
         )
     if is_local(given):
-        return local_path(given)
+        return local_path(given, parameter=parameter)
     protocol, rest = protocol_of(given), given.split("://", 1)[1]
     protocol = "s3" if protocol == "s3a" else protocol
     if not rest.strip("/") or not rest.isprintable() or "?" in rest or "#" in rest:
-        raise InvalidParameter.of("storage_path", given, "a URL with a bucket and no query", _EXAMPLES)
-    _require_known(protocol, given)
+        raise InvalidParameter.of(parameter, given, "a URL with a bucket and no query", _EXAMPLES)
+    _require_known(protocol, given, parameter)
     return f"{protocol}://{rest.rstrip('/')}"
 
 
@@ -64,19 +65,17 @@ def is_local(url: str) -> bool:
     return protocol_of(url) in ("file", "local")
 
 
-def local_path(url: str) -> str:
+def local_path(url: str, *, parameter: str = "storage_path") -> str:
     """The absolute path that a local URL or path means; `~` is the home directory."""
     if not _PROTOCOL.match(url):
         return os.path.abspath(os.path.expanduser(url))
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
-        raise InvalidParameter.of(
-            "storage_path", url, "an absolute path after file://", "Write file:///folder."
-        )
+        raise InvalidParameter.of(parameter, url, "an absolute path after file://", "Write file:///folder.")
     return os.path.abspath(unquote(parts.path))
 
 
-def _require_known(protocol: str, given: str) -> None:
+def _require_known(protocol: str, given: str, parameter: str) -> None:
     if protocol == "s3":
         return  # a dependency of ours: no need to import it for that
     import fsspec
@@ -86,8 +85,8 @@ def _require_known(protocol: str, given: str) -> None:
     try:
         library.get_filesystem_class(protocol)
     except ValueError as error:
-        raise InvalidParameter.of("storage_path", given, "a protocol that fsspec knows", _EXAMPLES) from error
+        raise InvalidParameter.of(parameter, given, "a protocol that fsspec knows", _EXAMPLES) from error
     except ImportError as error:
         raise InvalidParameter.of(
-            "storage_path", given, f"{protocol}:// to be usable here", f"{error}."
+            parameter, given, f"{protocol}:// to be usable here", f"{error}."
         ) from error

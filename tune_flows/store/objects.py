@@ -145,9 +145,13 @@ class ObjectStore:
         _check_key(prefix)
         self._call(lambda: self._folder.remove_folder(prefix.rstrip("/")), "delete", prefix)
 
-    def folders(self, prefix: str, *, depth: int = 1) -> list[str]:
-        """The folders `depth` levels below the folder `prefix`, sorted; on S3 by a LIST of all they hold."""
-        _check_key(prefix)
+    def folders(self, prefix: str = "", *, depth: int = 1) -> list[str]:
+        """The folders `depth` levels below the folder `prefix`, sorted; an empty prefix is the URL itself.
+
+        On S3 a depth of 1 costs a request for each 1000 names in the folder, more a LIST of all they hold.
+        """
+        if prefix:
+            _check_key(prefix)
         return self._call(lambda: sorted(self._folder.folders(prefix, depth)), "list", prefix)
 
     def list(self, prefix: str = "") -> list[str]:
@@ -163,6 +167,14 @@ class ObjectStore:
         """
         _check_key(key)
         return self._call(lambda: self._folder.first_after(prefix, key), "list", prefix)
+
+    def give_up(self, after_s: float = 0.0) -> None:
+        """Operations under way and later ones are not tried again once `after_s` seconds have passed.
+
+        What still fails then raises a StorageError that says so. From any thread; for this object, not for
+        copies of it that travelled in a pickle. An attempt under way is not cut short.
+        """
+        self._retry.give_up(after_s)
 
     def check_writable(self, *, budget_s: float = _PROBE_BUDGET_S) -> None:
         """Prove with a random key that this process can create, read and delete here, and create exclusively.

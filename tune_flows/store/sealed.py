@@ -21,6 +21,7 @@ from tune_flows.core.errors import CorruptJournalError
 __all__ = [
     "FORMAT_VERSION",
     "GZIP_FROM_BYTES",
+    "EncodedJson",
     "NewerFormatError",
     "decode_json",
     "encode_json",
@@ -33,6 +34,10 @@ GZIP_FROM_BYTES = 16 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _SEAL_START = b',"sha256":"'
 _SEAL_LENGTH = len(_SEAL_START) + 64 + 2
+
+
+class EncodedJson(bytes):
+    """Text of `encode_json` that stands for its value where `encode_gradually` meets it."""
 
 
 class NewerFormatError(CorruptJournalError):

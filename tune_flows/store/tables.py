@@ -1,4 +1,4 @@
-"""Tables as Parquet objects: what can be derived from the journal, for whoever reads it with pandas."""
+"""Tables as Parquet objects, and the keys of all that is derived from the journal for other tools."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -9,10 +9,26 @@ from tune_flows.store.objects import ObjectStore
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RESULTS_KEY", "TRIALS_KEY", "read_table", "write_table"]
+__all__ = [
+    "COMPLETION_KEY",
+    "ERROR_PREFIX",
+    "RESULTS_KEY",
+    "TRIALS_KEY",
+    "error_key",
+    "read_table",
+    "write_table",
+]
 
 RESULTS_KEY = "results.parquet"
 TRIALS_KEY = "trials.parquet"
+COMPLETION_KEY = "result.json"
+"""There only when the experiment has ended: deleted before it is carried on."""
+ERROR_PREFIX = "errors"
+
+
+def error_key(trial_id: str) -> str:
+    """Where the whole error of a trial that failed for good lies, as text."""
+    return f"{ERROR_PREFIX}/{trial_id}.txt"
 
 
 def write_table(store: ObjectStore, key: str, frame: "pd.DataFrame") -> None:
