@@ -11,6 +11,7 @@ from tune_flows.core.errors import (
     CorruptJournalError,
     InfrastructureError,
     InvalidTransition,
+    RestoreError,
     TrainableError,
 )
 from tune_flows.executors.memory_checkpoints import MemoryCheckpoints
@@ -49,7 +50,7 @@ def test_stops_at_exactly_the_step_that_meets_a_criterion():
     assert batch.reason == "stop: count >= 4"
     assert [r.done for r in batch.results] == [False, False, False, True]
     assert Counter.ended == ["t"]
-    assert host.finish(save=True) is None
+    assert host.finish(save=True) == ()
     with pytest.raises(InvalidTransition, match="no trial is here"):
         host.advance(None)
 
@@ -77,10 +78,9 @@ def test_saves_by_frequency_and_on_demand_and_restores(files):
     batch = host.advance(Stretch(until=5, save_at=5))
 
     assert [c.iteration for c in batch.checkpoints] == [2, 4, 5]
-    assert host.save() is None  # the newest one is of this moment
+    assert host.save() == ()  # the newest one is of this moment
     host.advance(Stretch(until=7))
-    saved = host.finish(save=True)
-    assert saved is not None
+    (saved,) = host.finish(save=True)
     assert saved.iteration == 7
 
     started(host, lease=2, config={"files": files}, iteration=7, time_total_s=7.0, checkpoint=saved)
@@ -176,8 +176,7 @@ def test_interrupt_comes_between_two_steps():
     batch = host.advance(Stretch())
     assert reached.is_set()
     assert (iterations(batch), batch.outcome) == ([1, 2, 3], Outcome.INTERRUPTED)
-    saved = host.save()
-    assert saved is not None
+    (saved,) = host.save()
     assert saved.iteration == 3
     assert iterations(host.advance(Stretch(until=4))) == [4]
 
@@ -252,7 +251,7 @@ def test_faults_of_the_storage_are_not_the_users():
         started(host, checkpoint=saved, iteration=1)
 
 
-def test_errors_of_the_store_keep_their_class():
+def test_a_checkpoint_that_cannot_be_fetched_is_told_apart():
     class Torn(MemoryCheckpoints):
         def restore(self, ref, target):
             raise CorruptJournalError("torn")
@@ -260,7 +259,7 @@ def test_errors_of_the_store_keep_their_class():
     storage = Torn()
     host = started(make_host(Counter, checkpoints=storage))
     saved = host.advance(Stretch(until=1, save_at=1)).checkpoints[0]
-    with pytest.raises(CorruptJournalError, match="torn"):
+    with pytest.raises(RestoreError, match=r"restoring the checkpoint of iteration 1 .* torn"):
         started(host, checkpoint=saved)
 
 
@@ -271,7 +270,7 @@ def test_without_checkpoint_methods_nothing_is_saved():
 
     host = started(make_host(Plain, checkpoint_at_end=True, stop={"x": 4}))
     assert host.advance(Stretch(until=2, save_at=2)).checkpoints == ()
-    assert host.save() is None
+    assert host.save() == ()
     batch = started(host, iteration=2).advance(Stretch(until=3))
     assert [(r.iteration, r.metrics["x"]) for r in batch.results] == [(3, 2)]
 

@@ -202,7 +202,7 @@ def test_reported_checkpoints_are_durable_and_restored(make, tmp_path, as_folder
     host = started(make(train))
     batch = run_to_halt(host, Stretch(until=3, save_at=3))
     assert [c.iteration for c in batch.checkpoints] == [1, 2, 3]
-    assert host.save() is None
+    assert host.save() == ()
 
     started(host, lease=2, iteration=3, checkpoint=batch.checkpoints[-1])
     batch = run_to_halt(host, Stretch(until=4))
@@ -306,6 +306,9 @@ def test_a_thread_that_does_not_end_is_told():
     host = started(make_host(train, join_timeout_s=0.01, stop={"x": 1}))
     assert run_to_halt(host, Stretch()).stuck
     go.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("tune-"):
+            thread.join(DEADLINE_S)
 
 
 def test_a_fault_comes_after_the_results_before_it(make):

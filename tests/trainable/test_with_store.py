@@ -3,7 +3,7 @@
 import pytest
 
 from tests.trainable.samples import Counter, make_host
-from tune_flows.core.errors import StorageError
+from tune_flows.core.errors import RestoreError
 from tune_flows.store import CheckpointStore
 from tune_flows.trainable import StartTrial, Stretch
 
@@ -22,5 +22,5 @@ def test_checkpoints_travel_through_the_store(tmp_path, files):
     assert elsewhere.advance(Stretch(until=4)).results[0].metrics == {"count": 4}
 
     store.delete({"path": saved.path})
-    with pytest.raises(StorageError, match="deleted"):
+    with pytest.raises(RestoreError, match="deleted"):
         elsewhere.start(again)

@@ -33,7 +33,10 @@ class Trainable:
         raise NotImplementedError
 
     def save_checkpoint(self, checkpoint_dir: Path) -> dict[str, Any] | None:
-        """Write files into `checkpoint_dir`, or return a dict, which is then stored instead."""
+        """Write files into `checkpoint_dir`, or return a dict, which is then stored instead.
+
+        The files are uploaded while training goes on: leave them alone afterwards.
+        """
         raise NotImplementedError
 
     def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 - dict or Path, which a subclass knows

@@ -1,5 +1,6 @@
 """One trial of a class Trainable: its steps are taken on the thread that asks for them."""
 
+import os
 import time
 from threading import Event
 from typing import Any
@@ -8,12 +9,15 @@ from tune_flows.core.errors import TrainableError
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.trainable.api import Trainable
 from tune_flows.trainable.checkpoint import Checkpoint
-from tune_flows.trainable.faults import log_cleanup_fault, trainable_error, user_code
+from tune_flows.trainable.faults import end_if_forked, log_cleanup_fault, trainable_error, user_code
 from tune_flows.trainable.messages import Outcome
 from tune_flows.trainable.metrics import flattened
 from tune_flows.trainable.run import RunParts
 
 __all__ = ["ClassRun"]
+
+_PATIENCE = 0.05
+"""Share of a step's time that a batch waits for an upload, so that the checkpoint comes with it."""
 
 
 class ClassRun:
@@ -65,7 +69,7 @@ class ClassRun:
     def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
         """Step until there is a reason to come back."""
         ledger, trainable, clock = self._ledger, self._standing(), self._parts.clock
-        deadline = time.monotonic() + batch_s
+        deadline, pid = time.monotonic() + batch_s, os.getpid()
         while True:
             if ledger.ended is not None:
                 return Outcome.COMPLETED
@@ -73,27 +77,31 @@ class ClassRun:
                 return Outcome.WAITS
             if interrupted.is_set():
                 return Outcome.INTERRUPTED
+            self._parts.courier.check()
             if ledger.results and (len(ledger.results) >= max_results or time.monotonic() >= deadline):
+                # The next step may be long, and what arrives meanwhile is handed over only after it.
+                self._parts.courier.wait(_PATIENCE * ledger.results[-1].time_this_iter_s)
                 return Outcome.RUNNING
             clock.start()
             try:
                 reported = trainable.step()
             except (Exception, SystemExit) as error:
                 raise trainable_error(error) from error
+            finally:
+                end_if_forked(pid)
             seconds, timestamp = clock.lap(trainable.config, ledger.iteration + 1)
             metrics, done = flattened(reported)
-            iteration = trainable.iteration = ledger.iteration + 1
-            if iteration == ledger.save_at or (self._frequency and iteration % self._frequency == 0):
-                ledger.checkpoints.extend(self._save(iteration))
-            ledger.add(metrics, seconds, timestamp, reason="done" if done else None)
+            result, ends = ledger.judged(metrics, seconds, timestamp, reason="done" if done else None)
+            trainable.iteration = result.iteration
+            self._save_if_due(result)
+            ledger.add(result, ends)
 
-    def save(self) -> CheckpointRef | None:
-        """A checkpoint of this moment; None when the newest one is of this moment, or the class has none."""
-        saved = self._save(self._ledger.iteration)
-        return saved[0] if saved else None
+    def save(self) -> None:
+        """Send a checkpoint of this moment, unless the newest one is of this moment or the class has none."""
+        self._save(self._ledger.iteration, self._ledger.last)
 
-    def take(self) -> tuple[tuple[Result, ...], tuple[CheckpointRef, ...]]:
-        """Results and checkpoints since the last call."""
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
         return self._ledger.take()
 
     def wake(self) -> None:
@@ -119,19 +127,25 @@ class ClassRun:
             raise TrainableError(f"{self._parts.trial_id}: its Trainable has ended.")
         return self._trainable
 
-    def _save(self, iteration: int) -> tuple[CheckpointRef, ...]:
+    def _save_if_due(self, result: Result) -> None:
+        must_be_durable = result.iteration == self._ledger.save_at
+        if must_be_durable or (self._frequency and result.iteration % self._frequency == 0):
+            self._save(result.iteration, result)
+        if must_be_durable:
+            self._parts.courier.settle()
+
+    def _save(self, iteration: int, result: Result | None) -> None:
         courier = self._parts.courier
-        saved_already = courier.newest is not None and courier.newest.iteration == iteration
-        if saved_already or not self._parts.spec.can_checkpoint:
-            return ()
-        with self._parts.scratch.folder() as folder:
-            with user_code():
-                data = self._standing().save_checkpoint(folder)
-                wrote = next(folder.iterdir(), None) is not None
-                _check_saved(data, wrote)
-                if data is not None:
-                    Checkpoint.from_dict(data).write_to(folder)
-            return (courier.send(iteration, folder),)
+        if courier.newest_iteration == iteration or not self._parts.spec.can_checkpoint:
+            return
+        folder = self._parts.scratch.fresh()
+        with user_code():
+            data = self._standing().save_checkpoint(folder)
+            wrote = next(folder.iterdir(), None) is not None
+            _check_saved(data, wrote)
+            if data is not None:
+                Checkpoint.from_dict(data).write_to(folder)
+        courier.send(iteration, folder, result)
 
     def _load(self, trainable: Trainable, ref: CheckpointRef) -> None:
         with self._parts.scratch.folder() as folder:

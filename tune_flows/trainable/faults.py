@@ -1,6 +1,7 @@
 """Exceptions of the user's code, with what the user needs to see of them."""
 
 import logging
+import os
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from types import TracebackType
 
 from tune_flows.core.errors import TrainableError
 
-__all__ = ["log_cleanup_fault", "trainable_error", "user_code"]
+__all__ = ["end_if_forked", "log_cleanup_fault", "trainable_error", "user_code"]
 
 _OURS = str(Path(__file__).parent)
 _MAX_HEADLINE = 500
@@ -18,10 +19,22 @@ _MAX_HEADLINE = 500
 @contextmanager
 def user_code() -> Generator[None, None, None]:
     """What the block raises is the user's: it becomes a `TrainableError`, `SystemExit` included."""
+    pid = os.getpid()
     try:
         yield
     except (Exception, SystemExit) as error:
         raise trainable_error(error) from error
+    finally:
+        end_if_forked(pid)
+
+
+def end_if_forked(pid: int) -> None:
+    """End this process unless it is `pid`: user code forked, and the child came out of it.
+
+    It must not go on as a second worker, nor clean up what is not its own.
+    """
+    if os.getpid() != pid:
+        os._exit(1)
 
 
 def trainable_error(error: BaseException) -> TrainableError:

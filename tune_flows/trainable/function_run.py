@@ -9,18 +9,22 @@ Rules of this module:
 """
 
 import contextvars
+import os
 import threading
 from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tune_flows.core.errors import InfrastructureError, TrainableError, TuneError
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.trainable.checkpoint import Checkpoint
-from tune_flows.trainable.faults import log_cleanup_fault, trainable_error
+from tune_flows.trainable.faults import end_if_forked, log_cleanup_fault, trainable_error
 from tune_flows.trainable.messages import Outcome
 from tune_flows.trainable.metrics import flattened
 from tune_flows.trainable.run import RunParts
 from tune_flows.trainable.session import TrialContext, TrialInterrupted, enter
+from tune_flows.trainable.staging import copy_folder
 
 __all__ = ["FunctionRun"]
 
@@ -46,6 +50,7 @@ class FunctionRun:
         self._parts = parts
         self._ledger = parts.ledger
         self._join_timeout_s = join_timeout_s
+        self._pid = os.getpid()
         self._condition = threading.Condition()
         self._interrupted = threading.Event()
         self._max_results = 1
@@ -83,14 +88,13 @@ class FunctionRun:
                 self._condition.wait_for(self._wants_host, None if batch_s == float("inf") else batch_s)
             return self._outcome()
 
-    def take(self) -> tuple[tuple[Result, ...], tuple[CheckpointRef, ...]]:
-        """Results and checkpoints since the last call."""
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
         with self._condition:
             return self._ledger.take()
 
-    def save(self) -> CheckpointRef | None:
-        """None: the newest checkpoint that the function reported is durable and was handed over already."""
-        return None
+    def save(self) -> None:
+        """Nothing: the newest checkpoint is the one that the function has reported, and on its way."""
 
     def wake(self) -> None:
         """An interrupt was set: both sides look again."""
@@ -148,11 +152,15 @@ class FunctionRun:
         self._check_going()
         seconds, timestamp = self._parts.clock.lap(self._config, self._ledger.iteration + 1)
         flat, done = flattened(metrics)
-        saved = self._send(checkpoint) if checkpoint is not None else ()
+        result, ends = self._ledger.judged(flat, seconds, timestamp, reason="done" if done else None)
+        if checkpoint is not None:
+            self._send(checkpoint, result)
+        if result.iteration == self._ledger.save_at:
+            with self._ended_by_storage():
+                self._parts.courier.settle()
         with self._condition:
             self._check_going()
-            self._ledger.checkpoints.extend(saved)
-            self._ledger.add(flat, seconds, timestamp, reason="done" if done else None)
+            self._ledger.add(result, ends)
             self._wait_while_halted()
         self._parts.clock.start()
 
@@ -183,21 +191,42 @@ class FunctionRun:
         self._check_going()
 
     def _check_going(self) -> None:
+        if os.getpid() != self._pid:
+            raise TrainableError("report(): called in a forked process, expected in the one of the trial.")
+        with self._ended_by_storage():
+            self._parts.courier.check()
         if self._ending or self._error is not None:
             raise TrialInterrupted(f"{self._parts.trial_id} ends here")
 
-    def _send(self, checkpoint: Checkpoint) -> tuple[CheckpointRef, ...]:
+    def _send(self, checkpoint: Checkpoint, result: Result) -> None:
         if not isinstance(checkpoint, Checkpoint):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TrainableError(
                 f"report(checkpoint=...): got a {type(checkpoint).__name__}, expected a Checkpoint."
             )
-        with self._parts.scratch.folder() as folder:
-            checkpoint.write_to(folder)
-            try:
-                return (self._parts.courier.send(self._ledger.iteration + 1, checkpoint.path or folder),)
-            except TuneError as error:  # not the function's fault: it only sees that it ends
+        folder = self._parts.scratch.fresh()
+        checkpoint.write_to(folder)
+        with self._ended_by_storage():
+            if checkpoint.path is not None:
+                self._stage(checkpoint.path, folder)
+            self._parts.courier.send(result.iteration, folder, result)
+
+    def _stage(self, source: Path, folder: Path) -> None:
+        try:
+            copy_folder(source, folder)
+        except OSError as error:
+            raise InfrastructureError(
+                f"{self._parts.trial_id}: copying the reported checkpoint {source} failed: {error}"
+            ) from error
+
+    @contextmanager
+    def _ended_by_storage(self) -> Generator[None, None, None]:
+        """What the block raises is not the function's fault: it only sees that it ends."""
+        try:
+            yield
+        except TuneError as error:
+            if self._error is None:
                 self._error = error
-                raise TrialInterrupted(f"{self._parts.trial_id}: {error}") from error
+            raise TrialInterrupted(f"{self._parts.trial_id}: {error}") from error
 
     def _main(self) -> None:
         reason: str | None = None
@@ -211,6 +240,7 @@ class FunctionRun:
         except BaseException as error:  # the thread's last stop: SystemExit and the like are the user's too
             self._fail(error)
         finally:
+            end_if_forked(self._pid)
             with self._condition:
                 self._over = True
                 self._blocked = False
@@ -230,8 +260,9 @@ class FunctionRun:
             self._check_going()
             seconds, timestamp = self._parts.clock.lap(self._config, self._ledger.iteration + 1)
             flat, _ = flattened(value)
+            result, ends = self._ledger.judged(flat, seconds, timestamp, reason="returned")
             with self._condition:
-                self._ledger.add(flat, seconds, timestamp, reason="returned")
+                self._ledger.add(result, ends)
 
     def _fail(self, error: BaseException) -> None:
         if self._ending or self._error is not None:

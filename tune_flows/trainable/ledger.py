@@ -1,8 +1,9 @@
 """What one trial has done since it started here, counted and judged in one place."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
-from tune_flows.core.trial import CheckpointRef, Result
+from tune_flows.core.trial import Result
 from tune_flows.trainable.messages import StartTrial
 
 __all__ = ["Criteria", "Ledger"]
@@ -23,9 +24,10 @@ class Ledger:
         "_known",
         "_stop",
         "_time_total_s",
-        "checkpoints",
         "ended",
+        "handed_over",
         "iteration",
+        "last",
         "results",
         "save_at",
         "until",
@@ -36,10 +38,13 @@ class Ledger:
         self._stop = stop
         self._time_total_s = start.time_total_s
         self.iteration = start.checkpoint.iteration if start.checkpoint else 0
+        self.handed_over = self.iteration
+        """Iteration up to which the results were taken."""
+        self.last: Result | None = None
+        """What the newest iteration reported; None before the first one here."""
         self.until: int | None = None
         self.save_at: int | None = None
         self.results: list[Result] = []
-        self.checkpoints: list[CheckpointRef] = []
         self.ended: str | None = None
         """Why the trial has ended itself."""
 
@@ -48,29 +53,36 @@ class Ledger:
         """Whether the trial stands at its decision point."""
         return self.until is not None and self.iteration >= self.until
 
-    def add(
+    def judged(
         self, metrics: dict[str, Any], seconds: float, timestamp: float, *, reason: str | None = None
-    ) -> None:
-        """One more iteration is done; with a `reason` it is the last one.
+    ) -> tuple[Result, str | None]:
+        """What one more iteration gives, not counted yet, and why it is the last one; None: it is not.
 
-        An iteration that was journalled already is repeated: it counts no time and gives no result, but it
-        may end the trial as it would have then.
+        An iteration that was journalled already counts no time, but it may end the trial as it would have
+        then.
+
+        Args:
+            metrics: What was reported.
+            seconds: How long the iteration took.
+            timestamp: Unix time in seconds at its end.
+            reason: Why it is the last one in any case.
         """
-        self.iteration += 1
-        fresh = self.iteration > self._known
-        if fresh:
-            self._time_total_s += seconds
-        result = Result(self.iteration, metrics, seconds, self._time_total_s, timestamp, reason is not None)
+        iteration = self.iteration + 1
+        time_total_s = self._time_total_s + (seconds if iteration > self._known else 0.0)
+        result = Result(iteration, metrics, seconds, time_total_s, timestamp, reason is not None)
         if reason is None:
             reason = self._stop.reason(result)
-            if reason is not None:
-                result = Result(self.iteration, metrics, seconds, self._time_total_s, timestamp, done=True)
-        self.ended = reason
-        if fresh:
+        return (result if reason is None else replace(result, done=True)), reason
+
+    def add(self, result: Result, reason: str | None) -> None:
+        """Count what `judged` gave; a repeated iteration gives no result to hand over."""
+        self.iteration, self._time_total_s = result.iteration, result.time_total_s
+        self.ended, self.last = reason, result
+        if result.iteration > self._known:
             self.results.append(result)
 
-    def take(self) -> tuple[tuple[Result, ...], tuple[CheckpointRef, ...]]:
-        """Results and checkpoints since the last call."""
-        taken = tuple(self.results), tuple(self.checkpoints)
-        self.results, self.checkpoints = [], []
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
+        taken, self.results = tuple(self.results), []
+        self.handed_over = self.iteration
         return taken

@@ -1,6 +1,6 @@
 """What an executor and a `TrialHost` say to each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -35,7 +35,7 @@ class Stretch:
     """Iteration to wait at for a decision; None: to the end."""
     save_at: int | None = None
     """Iteration of which a checkpoint must be durable before its result is handed over. A function trainable
-    saves when it reports a checkpoint, so there the newest reported one is what there is."""
+    saves when it reports a checkpoint, so there the newest reported one is."""
     config: dict[str, Any] | None = None
     """With `checkpoint`: go on as this configuration from there; None: as it is."""
     checkpoint: CheckpointRef | None = None
@@ -61,9 +61,12 @@ class Batch:
     results: tuple[Result, ...]
     """Fresh results in order; may be empty."""
     checkpoints: tuple[CheckpointRef, ...]
-    """Durable checkpoints in order; each belongs right before the result of its iteration."""
+    """Durable checkpoints in order; each belongs right before the result of its iteration if that is in this
+    batch, and before all results if its upload took longer."""
     outcome: Outcome
     reason: str = ""
     """Of COMPLETED: `done`, `returned`, or the stop criterion that was met."""
     stuck: bool = False
     """Whether a thread of user code did not end: this process must be ended, not reused."""
+    silent_s: float = field(default=0.0, compare=False)
+    """Of RUNNING: seconds since the trial last showed a sign of life."""

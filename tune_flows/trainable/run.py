@@ -5,11 +5,12 @@ from threading import Event
 from typing import Any, Protocol
 
 from tune_flows.core.trial import CheckpointRef, Result
+from tune_flows.trainable.courier import Courier
 from tune_flows.trainable.ledger import Ledger
 from tune_flows.trainable.messages import Outcome
 from tune_flows.trainable.resolve import TrainableSpec
 from tune_flows.trainable.step_clock import StepClock
-from tune_flows.trainable.transport import Courier, Scratch
+from tune_flows.trainable.transport import Scratch
 
 __all__ = ["Run", "RunParts"]
 
@@ -35,12 +36,12 @@ class Run(Protocol):
         """Train until there is a reason to come back."""
         ...
 
-    def take(self) -> tuple[tuple[Result, ...], tuple[CheckpointRef, ...]]:
-        """Results and checkpoints since the last call."""
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
         ...
 
-    def save(self) -> CheckpointRef | None:
-        """A checkpoint of this moment, if there is one to make."""
+    def save(self) -> None:
+        """Send a checkpoint of this moment, if there is one to make."""
         ...
 
     def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:

@@ -74,7 +74,9 @@ def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) 
 
     Args:
         metrics: By name; nested dicts are flattened with `/`. `"done": True` ends the trial.
-        checkpoint: Where training can go on after this iteration; durable when this returns.
+        checkpoint: Where training can go on after this iteration. Handed over when this returns, so its
+            folder may be changed or removed; durable soon after, always before the trial's end. The next
+            checkpoint waits for it.
 
     Raises:
         TrialInterrupted: The trial ends here.

@@ -20,11 +20,20 @@ class StepClock:
     ) -> None:
         self._clock = clock
         self._timer = timer
-        self._began = timer()
+        self._began = self._sign = timer()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life: an iteration's begin or end, or `beat`; from any thread."""
+        return self._timer() - self._sign
+
+    def beat(self) -> None:
+        """The trial is known to be alive."""
+        self._sign = self._timer()
 
     def start(self) -> None:
         """An iteration begins."""
-        self._began = self._timer()
+        self._began = self._sign = self._timer()
 
     def lap(self, config: Mapping[str, Any], iteration: int) -> tuple[float, float]:
         """The iteration has ended.
@@ -37,4 +46,5 @@ class StepClock:
             Seconds since `start`, and the Unix time now.
         """
         del config, iteration
-        return self._timer() - self._began, self._clock()
+        self.beat()
+        return self._sign - self._began, self._clock()

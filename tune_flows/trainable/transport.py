@@ -1,24 +1,23 @@
-"""Between the worker and the storage of checkpoints."""
+"""Where checkpoints go, and where they lie in the worker until then."""
 
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from tune_flows.core.errors import InfrastructureError, TuneError
-from tune_flows.core.trial import CheckpointRef
-
-__all__ = ["CheckpointTransport", "Courier", "Scratch"]
+__all__ = ["CheckpointTransport", "Scratch"]
 
 
 class CheckpointTransport(Protocol):
     """Where checkpoints go: `tune_flows.store.CheckpointStore`, or the simulated executor's memory."""
 
     def save(self, trial_id: str, iteration: int, source: Path, *, lease: int) -> Mapping[str, Any]:
-        """Make the folder `source` durable for this lease; the fields of its `CheckpointRef`."""
+        """Make the folder `source` durable for this lease; the fields of its `CheckpointRef`.
+
+        May be called on a thread of its own, one call at a time.
+        """
         ...
 
     def restore(self, ref: Mapping[str, Any], target: Path) -> None:
@@ -71,51 +70,3 @@ class Scratch:
                 self._base.mkdir(parents=True, exist_ok=True)
             self._root = Path(tempfile.mkdtemp(prefix=f"{self._name}-", dir=self._base))
         return self._root
-
-
-class Courier:
-    """Carries the checkpoints of one trial, and tells faults of the storage from those of the user's code."""
-
-    def __init__(
-        self, transport: CheckpointTransport, trial_id: str, lease: int, newest: CheckpointRef | None
-    ) -> None:
-        self._transport = transport
-        self._trial_id = trial_id
-        self._lease = lease
-        self.newest = newest
-        """The checkpoint the trial would go on from."""
-
-    def send(self, iteration: int, source: Path) -> CheckpointRef:
-        """Make a folder durable as the checkpoint of `iteration`.
-
-        Raises:
-            InfrastructureError: The storage failed.
-        """
-        try:
-            saved = self._transport.save(self._trial_id, iteration, source, lease=self._lease)
-            self.newest = CheckpointRef(**saved)
-        except TuneError:
-            raise
-        except Exception as error:
-            raise InfrastructureError(self._message(iteration, "storing", error)) from error
-        return self.newest
-
-    def fetch(self, ref: CheckpointRef, target: Path) -> None:
-        """Bring a checkpoint into the folder `target`; the trial then stands on it.
-
-        Raises:
-            InfrastructureError: The storage failed.
-        """
-        try:
-            self._transport.restore(asdict(ref), target)
-        except TuneError:
-            raise
-        except Exception as error:
-            raise InfrastructureError(self._message(ref.iteration, "restoring", error)) from error
-        self.newest = ref
-
-    def _message(self, iteration: int, doing: str, error: Exception) -> str:
-        return (
-            f"{self._trial_id}: {doing} the checkpoint of iteration {iteration} failed: "
-            f"{type(error).__name__}: {error}"
-        )
