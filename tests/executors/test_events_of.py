@@ -39,6 +39,11 @@ def test_a_checkpoint_of_a_known_iteration_comes_first():
     assert events([4], [2, 3], Outcome.RUNNING) == [saved(2), saved(3), reported(4)]
 
 
+def test_a_checkpoint_that_took_longer_comes_before_the_results_after_it():
+    assert events([4, 5], [2, 5], Outcome.WAITS) == [saved(2), reported(4), saved(5), reported(5, waits=True)]
+    assert events([], [2], Outcome.RUNNING) == [saved(2)]
+
+
 def test_waiting_is_told_without_results_too():
     assert events([], [], Outcome.WAITS) == [reported(waits=True)]
     assert events([], [], Outcome.RUNNING) == []

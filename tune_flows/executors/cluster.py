@@ -45,7 +45,7 @@ class Cluster:
                 self._require_joined()
                 return
             quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-            with _quiet_environment():
+            with _quiet_environment(), _signals_left_alone():
                 if self._address is None:
                     ray.init(address="local", include_dashboard=False, **quiet)
                 else:
@@ -109,6 +109,23 @@ def _require_grpc(at: str) -> None:
             library.channel_ready_future(channel).result(timeout=_ANSWER_S)
         except library.FutureTimeoutError as error:
             raise TimeoutError(f"What listens at {at} is no Ray.") from error
+
+
+@contextlib.contextmanager
+def _signals_left_alone() -> Generator[None]:
+    """Ray's handler of crashes takes SIGTERM for one and aborts the process three seconds later.
+
+    Read by `ray.init` in this process only: its variable in the environment is read when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    constants: Any = ray_constants
+    before = constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER
+    constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
+    try:
+        yield
+    finally:
+        constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = before
 
 
 @contextlib.contextmanager

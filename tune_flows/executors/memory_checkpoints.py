@@ -55,6 +55,9 @@ class MemoryCheckpoints:
         """Forget a checkpoint; none there is fine."""
         self._saved.pop(str(ref["path"]), None)
 
+    def give_up(self, after_s: float = 0.0) -> None:
+        """Memory always answers: there is nothing to give up."""
+
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:
         """Forget what no path names and a lease that is over has saved; how many these were."""
         orphans = [

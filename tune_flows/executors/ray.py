@@ -1,6 +1,7 @@
 """Trials on Ray: an actor for each running trial, a segment (Prefect task run) for each stretch of work."""
 
 import asyncio
+import math
 import pickle
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -9,11 +10,23 @@ import ray
 
 from tune_flows.core.commands import LaunchSegment, PauseTrial, StopTrial, TrialCommand
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.events import Event, TrialFaulted
+from tune_flows.core.events import (
+    CapacityChanged,
+    Event,
+    FaultKind,
+    TrialCompleted,
+    TrialFaulted,
+    TrialPaused,
+)
+from tune_flows.executors.backlog import Backlog
+from tune_flows.executors.bundles import Bundles
+from tune_flows.executors.capacity import CapacityWatch
 from tune_flows.executors.cluster import Cluster
+from tune_flows.executors.faults import WorkerFault
 from tune_flows.executors.resources import Resources
-from tune_flows.executors.segment import Lease, Segment, SegmentFault
+from tune_flows.executors.segment import HoldTrial, Lease, Order, Segment, SegmentFault
 from tune_flows.executors.worker import Worker
+from tune_flows.executors.workforce import Workforce
 
 __all__ = ["RayExecutor", "RunSegment", "run_plainly"]
 
@@ -30,10 +43,11 @@ async def run_plainly(segment: Segment) -> None:
         try:
             await segment.execute()
         except SegmentFault as fault:
-            if fault.will_retry:
-                continue
-            raise
-        return
+            if fault.retry_delay_s is None:
+                raise
+            await asyncio.sleep(fault.retry_delay_s)
+        else:
+            return
 
 
 def _placed(parameter: str, value: object) -> "ray.ObjectRef[Any]":
@@ -46,14 +60,19 @@ def _placed(parameter: str, value: object) -> "ray.ObjectRef[Any]":
         ) from error
 
 
-async def _within_grace(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _within_grace(tasks: Iterable[asyncio.Task[None]], grace_s: float) -> None:
     """Wait for the tasks; what takes too long, such as a trainable that hangs in a step, is given up."""
     tasks = list(tasks)
     if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_of_the_end(event: Event) -> bool:
+    """Whether a worker was lost while all were to end: whoever ends this process may end them too."""
+    return isinstance(event, TrialFaulted) and event.kind is not FaultKind.TRAINABLE
 
 
 class RayExecutor:
@@ -68,9 +87,13 @@ class RayExecutor:
         run_segment: What makes a segment a task run.
         max_segments_per_s: Task runs that may be begun per second, on average.
         batch_s: Seconds after which a worker hands over its results.
+        max_backlog: Results that may wait for `next_events`; beyond that, training waits.
+        step_timeout_s: Seconds without a sign of life of the trainable after which its worker counts as lost;
+            None: never.
+        raise_errors: Whether `next_events` raises the exception of a trial that is not tried again.
 
     Raises:
-        InvalidParameter: `max_segments_per_s` is not above 0.
+        InvalidParameter: `max_segments_per_s` or `step_timeout_s` is not above 0, or `max_backlog` below 1.
     """
 
     def __init__(
@@ -78,27 +101,40 @@ class RayExecutor:
         *,
         host: Mapping[str, Any],
         objects: Mapping[str, object] | None = None,
-        resources: Resources | None = None,
+        resources: Resources | Bundles | None = None,
         address: str | None = None,
         reuse_workers: bool = True,
         run_segment: RunSegment = run_plainly,
         max_segments_per_s: float = 20.0,
         batch_s: float = 1.0,
+        max_backlog: int = 20_000,
+        step_timeout_s: float | None = None,
+        raise_errors: bool = False,
     ) -> None:
         if not max_segments_per_s > 0:
             raise InvalidParameter.of("max_task_runs_per_s", max_segments_per_s, "a number above 0")
+        if step_timeout_s is not None and not (math.isfinite(step_timeout_s) and step_timeout_s > 0):
+            raise InvalidParameter.of(
+                "step_timeout_s", step_timeout_s, "seconds above 0, or None for no limit"
+            )
         self.leases: dict[str, Lease] = {}
         self.batch_s = batch_s
+        self.backlog = Backlog(max_backlog)
         self.open_s = 1.0
         self.checkpoint_at_end: bool = bool(host.get("checkpoint_at_end"))
         self._host = dict(host)
         self._objects = dict(objects or {})
         self._resources = resources or Resources()
         self._cluster = Cluster(address)
-        self._reuse_workers = reuse_workers
+        self._watch = CapacityWatch(self._cluster, self._resources, self._resize)
+        self._step_timeout_s = step_timeout_s
+        self._raise_errors = raise_errors
+        self._errors: dict[str, Exception] = {}
+        self.own_error: Exception | None = None
+        """With `raise_errors`: what the first trial that is not tried again raised, if that can be sent."""
+        self._workforce = Workforce(self._new_worker, reuse=reuse_workers)
         self._run_segment = run_segment
         self._max_segments_per_s = max_segments_per_s
-        self._idle: list[Worker] = []
         self._parked: list[Segment] = []
         self._accused: dict[str, Segment] = {}
         self._judged: list[str] = []
@@ -106,6 +142,8 @@ class RayExecutor:
         self._ready: list[Event] = []
         self._wake = asyncio.Event()
         self._broken: BaseException | None = None
+        self._is_stopping = False
+        self._grace_s = _GRACE_S
 
     async def start(self) -> int:
         """Connect to Ray and place the trainable's objects there.
@@ -119,7 +157,8 @@ class RayExecutor:
         """
         await asyncio.to_thread(self._cluster.connect)
         slots = self._resources.slots(self._cluster.nodes())
-        self.open_s = max(1.0, slots / self._max_segments_per_s)
+        self._set_pace(slots)
+        self._watch.start(slots)
         self._host_ref = _placed("trainable", self._host)
         self._object_refs = {
             name: _placed(f"with_parameters(..., {name}=)", value) for name, value in self._objects.items()
@@ -132,41 +171,62 @@ class RayExecutor:
             self._launch(command)
             return
         lease = self.leases.get(command.trial_id)
-        if lease is None or lease.number != command.lease:
-            return
-        if lease.segment is None:
-            self._open(command)
-        elif not lease.segment.give(command) and isinstance(command, PauseTrial | StopTrial):
-            self._interrupt(lease, command)
+        if lease is not None and lease.number == command.lease:
+            self._pass_on(lease, command)
 
     async def next_events(self) -> list[Event]:
         """Everything that happened since the last call, in order; waits for the first."""
         self._pass_verdicts()
+        if self.own_error is not None:
+            raise self.own_error
         while not self._ready:
             if self._broken is not None:
                 raise self._broken
             await self._wake.wait()
             self._wake.clear()
         events, self._ready = self._ready, []
+        self.backlog.clear()
         self._judged = [event.trial_id for event in events if isinstance(event, TrialFaulted)]
         return events
 
+    async def stop(self, grace_s: float) -> list[Event]:
+        """End every lease between two steps, with a checkpoint; see `TrialExecutor.stop`."""
+        await self._watch.stop()
+        self._is_stopping = True
+        self.open_s = self._grace_s = 0.0  # a shutdown that breaks this off is quick
+        for lease in list(self.leases.values()):
+            self._pass_on(lease, HoldTrial(lease.trial_id, lease.number))
+        for segment in self._parked:
+            segment.give(None)
+        for trial_id in list(self._accused):
+            self._close_accused(trial_id)
+        await _within_grace(self._tasks, grace_s)
+        self._grace_s = _GRACE_S
+        events, self._ready = self._ready, []
+        return [event for event in events if not _is_of_the_end(event)]
+
     async def shutdown(self) -> None:
         """End everything that was started: segments, workers, and Ray if it was started here."""
+        await self._watch.stop()
         leases = list(self.leases.values())
         training = [lease for lease in leases if lease.segment and lease.segment not in self._parked]
-        for segment in [*self._parked, *self._accused.values()]:
+        for segment in self._parked:
             segment.give(None)
+        for trial_id in list(self._accused):
+            self._close_accused(trial_id)
         for lease in training:
             self._interrupt(lease, StopTrial(lease.trial_id, lease.number, "shut down"))
         try:
-            await _within_grace(self._tasks)
-            left = self.leases.values()
-            closing = [*self._idle, *(lease.worker for lease in left if lease not in training)]
-            await _within_grace([asyncio.create_task(worker.close()) for worker in closing])
-            for worker in [*self._idle, *(lease.worker for lease in left)]:
-                worker.kill()
-            self._idle, self.leases = [], {}
+            await _within_grace(self._tasks, self._grace_s)
+            left = list(self.leases.values())
+            idle = self._workforce.dismiss()
+            waiting = [lease.worker for lease in left if lease not in training]
+            closing = [worker for worker in [*idle, *waiting] if worker is not None]
+            await _within_grace([asyncio.create_task(worker.close()) for worker in closing], self._grace_s)
+            for worker in [*idle, *(lease.worker for lease in left)]:
+                if worker is not None:
+                    worker.kill()
+            self.leases = {}
         finally:
             await asyncio.to_thread(self._cluster.disconnect)
 
@@ -175,19 +235,32 @@ class RayExecutor:
     def emit(self, *events: Event) -> None:
         """Something happened."""
         self._ready.extend(events)
+        self.backlog.add(events)
         if self._ready:
             self._wake.set()
 
     def release(self, worker: Worker) -> None:
         """The worker has no trial any more."""
-        if self._reuse_workers and not worker.is_stuck:
-            self._idle.append(worker)
-        else:
-            worker.kill()
+        self._workforce.give_back(worker)
+
+    async def discard(self, lease: Lease, fault: WorkerFault) -> None:
+        """The lease ended with a fault: end its worker."""
+        worker = lease.worker
+        if worker is None:
+            return
+        if self._raise_errors and fault.kind is FaultKind.TRAINABLE:
+            error = await worker.original_error()
+            if error is not None:
+                error.add_note(f"In {lease.trial_id}:\n{fault.traceback}")
+                self._errors[lease.trial_id] = error
+        worker.kill()
 
     def await_verdict(self, trial_id: str, segment: Segment) -> None:
         """The segment waits for the trial's next launch, or for None once the runner has passed it over."""
-        self._accused[trial_id] = segment
+        if self._is_stopping:
+            segment.give(None)
+        else:
+            self._accused[trial_id] = segment
 
     def park(self, segment: Segment) -> None:
         """The segment waits for work."""
@@ -201,21 +274,37 @@ class RayExecutor:
 
     def _launch(self, command: LaunchSegment) -> None:
         # The lease begins here, not when its task run does: an order may come in between.
-        lease = Lease(command.trial_id, command.lease, self._free_worker(), command.iteration)
+        supply = asyncio.create_task(self._supply(command.delay_s))
+        lease = Lease(command.trial_id, command.lease, supply, command.iteration)
         self.leases[command.trial_id] = lease
         accused = self._accused.pop(command.trial_id, None)
-        for segment in [accused] if accused else self._parked:
+        welcome = self._parked if command.delay_s == 0 else ()
+        for segment in [accused] if accused else welcome:
             if segment.lease is None and segment.give(command):
                 lease.segment = segment
                 return
         self._open(command)
 
-    def _free_worker(self) -> Worker:
-        if self._idle:
-            return self._idle.pop()
-        return Worker(host=self._host_ref, objects=self._object_refs, resources=self._resources)
+    def _pass_on(self, lease: Lease, command: TrialCommand | HoldTrial) -> None:
+        """A command for the holder of a lease: to the segment where it waits, or between two steps."""
+        if lease.segment is None:
+            self._open(command)
+        elif not lease.segment.give(command) and isinstance(command, Order):
+            self._interrupt(lease, command)
 
-    def _open(self, command: TrialCommand) -> None:
+    async def _supply(self, delay_s: float) -> Worker:
+        await asyncio.sleep(delay_s)  # holding no worker: what the cluster has is others' meanwhile
+        return await self._workforce.take()
+
+    def _new_worker(self) -> Worker:
+        return Worker(
+            host=self._host_ref,
+            objects=self._object_refs,
+            resources=self._resources,
+            step_timeout_s=self._step_timeout_s,
+        )
+
+    def _open(self, command: TrialCommand | HoldTrial) -> None:
         segment = Segment(self, command)
         lease = self.leases.get(command.trial_id)
         if lease is not None:
@@ -233,17 +322,38 @@ class RayExecutor:
             self._broken = error
             self._wake.set()
 
-    def _interrupt(self, lease: Lease, order: PauseTrial | StopTrial) -> None:
-        if lease.order is None:
+    def _interrupt(self, lease: Lease, order: Order) -> None:
+        worker = lease.worker
+        if worker is None and lease.supply.cancel():  # not begun: it ends where it stands
+            del self.leases[lease.trial_id]
+            if isinstance(order, PauseTrial):
+                self.emit(TrialPaused(lease.trial_id, lease.number))
+            elif isinstance(order, StopTrial):
+                self.emit(TrialCompleted(lease.trial_id, lease.number, order.reason))
+        elif worker is not None and lease.order is None:
             lease.order = order
-            task = asyncio.create_task(lease.worker.interrupt())
+            self.backlog.stir()
+            task = asyncio.create_task(worker.interrupt())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _pass_verdicts(self) -> None:
         """The faults of the last events are judged by now: what was not launched again is over."""
         for trial_id in self._judged:
-            segment = self._accused.pop(trial_id, None)
-            if segment is not None:
-                segment.give(None)
+            self._close_accused(trial_id)
         self._judged = []
+
+    def _close_accused(self, trial_id: str) -> None:
+        segment = self._accused.pop(trial_id, None)
+        if segment is not None:
+            segment.give(None)
+            self.own_error = self.own_error or self._errors.get(trial_id)
+
+    def _resize(self, slots: int) -> None:
+        """The cluster has changed."""
+        self._set_pace(slots)
+        self._workforce.shed()
+        self.emit(CapacityChanged(slots))
+
+    def _set_pace(self, slots: int) -> None:
+        self.open_s = max(1.0, slots / self._max_segments_per_s)

@@ -52,6 +52,15 @@ class Resources:
         asked = {"CPU": self.cpu, "GPU": self.gpu, "memory": self.memory, **self.custom}
         return {name: amount for name, amount in asked.items() if amount > 0}
 
+    def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
+        """As `slots`, but 0 when not even one fits."""
+        asked = self.by_name()
+        total = 0
+        for node in nodes:
+            shares = (round(node.get(name, 0.0) / amount, _SHARE_DIGITS) for name, amount in asked.items())
+            total += int(min(shares))
+        return total
+
     def slots(self, nodes: Iterable[Mapping[str, float]]) -> int:
         """How many trials the nodes can hold together; a trial never spans two.
 
@@ -63,10 +72,7 @@ class Resources:
         """
         nodes = list(nodes)
         asked = self.by_name()
-        total = 0
-        for node in nodes:
-            shares = (round(node.get(name, 0.0) / amount, _SHARE_DIGITS) for name, amount in asked.items())
-            total += int(min(shares))
+        total = self.room(nodes)
         if total == 0:
             relevant = [{name: node.get(name, 0.0) for name in asked} for node in nodes]
             raise ResourcesUnavailable(

@@ -6,6 +6,8 @@ Rules of this module:
 - A step is taken at the virtual time at which it ends, so a trial has never trained ahead of the clock, and a
   pause or a stop finds it exactly between two steps.
 - The same commands at the same virtual times give the same events: no real clock is read.
+- A simulation that was interrupted can be carried on (`start_time`, `under_way`): what a trial then repeats
+  takes no virtual time, so further results come when they would have come without the interruption.
 """
 
 import heapq
@@ -16,11 +18,13 @@ from typing import Any
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial, TrialCommand
 from tune_flows.core.errors import InfrastructureError, InvalidParameter, InvalidTransition, TrainableError
 from tune_flows.core.events import Event, FaultKind, TrialCompleted, TrialFaulted, TrialPaused
+from tune_flows.executors.base import saved_at_stop
 from tune_flows.executors.memory_checkpoints import MemoryCheckpoints
+from tune_flows.executors.under_way import StepUnderWay
 from tune_flows.executors.virtual_lease import VirtualClock, VirtualLease, VirtualWorker
 from tune_flows.stoppers.thresholds import StopCriteria
 from tune_flows.trainable.faults import trainable_error
-from tune_flows.trainable.host import Outcome, StartTrial, Stretch, TrialHost
+from tune_flows.trainable.host import Batch, Outcome, StartTrial, Stretch, TrialHost
 from tune_flows.trainable.ledger import Criteria
 from tune_flows.trainable.resolve import resolve_trainable
 from tune_flows.trainable.transport import CheckpointTransport
@@ -45,7 +49,10 @@ class SimulatedExecutor:
         checkpoint_frequency: As for `TrialHost`.
         checkpoint_at_end: As for `TrialHost`; also at a `StopTrial`.
         batch_steps: Steps whose results are handed out together, where no decision is due earlier.
-        start_time: Unix time in seconds at which virtual time begins.
+        start_time: Unix time in seconds at which virtual time begins; to carry an earlier simulation on, that
+            of its newest loop iteration.
+        under_way: By trial the step that an earlier simulation left it at (`steps_under_way`); it is taken at
+            the first launch.
         fault: Called with trial id, lease and iteration before that iteration ends; an exception that it
             returns ends the worker there. `InfrastructureError` means a lost worker, others the trainable's.
     """
@@ -62,6 +69,7 @@ class SimulatedExecutor:
         checkpoint_at_end: bool = False,
         batch_steps: int = 1,
         start_time: float = 0.0,
+        under_way: Mapping[str, StepUnderWay] | None = None,
         fault: Callable[[str, int, int], Exception | None] | None = None,
     ) -> None:
         if slots < 1:
@@ -78,6 +86,7 @@ class SimulatedExecutor:
         self._batch_steps = batch_steps
         self._fault = fault
         self._now = start_time
+        self._under_way = dict(under_way or {})
         self._leases: dict[str, VirtualLease] = {}
         self._idle: list[VirtualWorker] = []
         self._agenda: list[tuple[float, str, int]] = []
@@ -121,11 +130,23 @@ class SimulatedExecutor:
             at, trial_id, entry = heapq.heappop(self._agenda)
             lease = self._leases.get(trial_id)
             if lease is not None and lease.entry == entry:
-                self._now = at
-                events.extend(self._act(lease))
+                self._now = max(self._now, at)
+                events.extend(self._act(lease, at))
         if not events:
             waiting = "; ".join(str(lease) for lease in self._leases.values()) or "no trial holds a worker"
             raise InvalidTransition(f"next_events would wait forever: {waiting}.")
+        return events
+
+    async def stop(self, grace_s: float) -> list[Event]:
+        """Every trial is saved as it stands, in no time: a step under way has not been taken yet."""
+        del grace_s
+        events: list[Event] = []
+        for lease in self._leases.values():
+            lease.waits = False  # that was said
+            events += lease.hand_out()
+            if lease.started and lease.clone is None:  # else it stands where no trial goes on from
+                saved = lease.worker.host.hold()
+                events += saved_at_stop(lease.launch.trial_id, lease.launch.lease, *saved)
         return events
 
     async def shutdown(self) -> None:
@@ -145,7 +166,8 @@ class SimulatedExecutor:
             )
         begins = command.checkpoint.iteration if command.checkpoint else 0
         worker = self._idle.pop() if self._idle else self._new_worker()
-        lease = VirtualLease(command, worker, command.config, begins, command.until, command.save_at)
+        step = self._under_way.pop(command.trial_id, None) or StepUnderWay(self._now, begins)
+        lease = VirtualLease(command, worker, command.config, begins, step, command.until, command.save_at)
         self._leases[command.trial_id] = lease
         self._schedule_step(lease)
 
@@ -156,12 +178,13 @@ class SimulatedExecutor:
         lease.until, lease.save_at = command.until, command.save_at
         if command.config is not None:
             lease.clone, lease.config = command, command.config
+        lease.step = StepUnderWay(self._now, lease.iteration)
         self._schedule_step(lease)
 
     def _schedule_step(self, lease: VirtualLease) -> None:
-        steps = range(lease.iteration + 1, lease.step_goal + 1)
-        lease.stepping_since = self._now
-        self._schedule(lease, self._now + sum(self._step_time(lease.config, step) for step in steps))
+        steps = range(lease.step.iteration + 1, lease.step_goal + 1)
+        seconds = sum(self._step_time(lease.config, step) for step in steps)
+        self._schedule(lease, lease.step.since + seconds)
 
     def _schedule(self, lease: VirtualLease, at: float) -> None:
         lease.entry = self._entries
@@ -190,12 +213,12 @@ class SimulatedExecutor:
 
     # -- what happens ------------------------------------------------------------------------
 
-    def _act(self, lease: VirtualLease) -> list[Event]:
+    def _act(self, lease: VirtualLease, at: float) -> list[Event]:
         """The end of a step, or an order to a trial that stands between two."""
         end: _End | None = None
         try:
-            if lease.order is None or not lease.is_between_steps(self._now):
-                end = self._step(lease)
+            if lease.order is None or not lease.is_between_steps(at):
+                end = self._step(lease, at)
             if end is None and lease.order is not None:
                 end = self._obey(lease, lease.order)
         except (TrainableError, InfrastructureError) as error:
@@ -204,19 +227,29 @@ class SimulatedExecutor:
             self._release(lease)
             return [*lease.hand_out(), end]
         if not lease.waits:
+            lease.step = StepUnderWay(at, lease.iteration)
             self._schedule_step(lease)
             if len(lease.results) < self._batch_steps:
                 return []
         return lease.hand_out()
 
-    def _step(self, lease: VirtualLease) -> TrialCompleted | None:
-        launch, host, goal = lease.launch, lease.worker.host, lease.step_goal
-        lease.worker.clock.now = self._now
+    def _step(self, lease: VirtualLease, at: float) -> TrialCompleted | None:
+        launch, goal = lease.launch, lease.step_goal
         injected = self._fault(launch.trial_id, launch.lease, goal) if self._fault is not None else None
         if injected is not None:
             raise injected if isinstance(injected, InfrastructureError) else trainable_error(injected)
+        batch = self._train(lease, goal, at)
+        if batch.outcome is Outcome.COMPLETED:
+            return TrialCompleted(launch.trial_id, launch.lease, batch.reason)
+        lease.waits = goal == lease.until
+        return None
+
+    def _train(self, lease: VirtualLease, goal: int, at: float) -> Batch:
+        """Train up to iteration `goal`, which ends at virtual time `at`."""
+        host = lease.worker.host
+        lease.worker.clock.now = at
         if not lease.started:
-            host.start(_start_of(launch))
+            host.start(_start_of(lease.launch))
         clone, lease.clone = lease.clone, None
         config, checkpoint = (clone.config, clone.checkpoint) if clone is not None else (None, None)
         batch = host.advance(Stretch(goal, lease.save_at, config, checkpoint), batch_s=math.inf)
@@ -225,16 +258,13 @@ class SimulatedExecutor:
             batch = host.advance(None, batch_s=math.inf)
             lease.hold(batch)
         lease.started, lease.iteration = True, goal
-        if batch.outcome is Outcome.COMPLETED:
-            return TrialCompleted(launch.trial_id, launch.lease, batch.reason)
-        lease.waits = goal == lease.until
-        return None
+        return batch
 
     def _obey(self, lease: VirtualLease, order: PauseTrial | StopTrial) -> TrialPaused | TrialCompleted:
+        if not lease.started and lease.iteration < lease.step.iteration:
+            self._train(lease, lease.step.iteration, self._now)  # what it had done before the interruption
         save = order.save if isinstance(order, PauseTrial) else self._checkpoint_at_end
-        saved = lease.worker.host.finish(save=save) if lease.started else None
-        if saved is not None:
-            lease.checkpoints.append(saved)
+        lease.checkpoints += lease.worker.host.finish(save=save) if lease.started else ()
         if isinstance(order, PauseTrial):
             return TrialPaused(order.trial_id, order.lease)
         return TrialCompleted(order.trial_id, order.lease, order.reason)

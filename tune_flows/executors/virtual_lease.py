@@ -8,6 +8,7 @@ from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, S
 from tune_flows.core.events import Event
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.executors.base import events_of
+from tune_flows.executors.under_way import StepUnderWay
 from tune_flows.trainable.host import Batch, Outcome, TrialHost
 from tune_flows.trainable.step_clock import StepClock
 
@@ -52,6 +53,7 @@ class VirtualLease:
     config: dict[str, Any]
     iteration: int
     """Iterations done, from the checkpoint on."""
+    step: StepUnderWay
     until: int | None
     save_at: int | None
     clone: ContinueTrial | None = None
@@ -59,8 +61,6 @@ class VirtualLease:
     started: bool = False
     waits: bool = False
     order: PauseTrial | StopTrial | None = None
-    stepping_since: float = 0.0
-    """Virtual time at which the step under way began."""
     entry: int = -1
     """The entry of the agenda that is for this lease; others are void."""
     results: list[Result] = field(default_factory=list[Result])
@@ -77,7 +77,7 @@ class VirtualLease:
 
     def is_between_steps(self, now: float) -> bool:
         """Whether no step is under way, or one that has only just begun."""
-        return self.waits or self.stepping_since == now
+        return self.waits or self.step.since == now
 
     def hold(self, batch: Batch) -> None:
         """Keep what a batch brought until it is handed out."""

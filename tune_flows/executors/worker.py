@@ -1,22 +1,39 @@
 """A Ray actor that holds one trial at a time, and the driver's handle on it."""
 
+import asyncio
 import contextlib
-from collections.abc import Generator, Mapping
-from typing import Any
+import pickle
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 
 import ray
 import ray.exceptions
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from tune_flows.core.errors import InfrastructureError
+from tune_flows.core.errors import TuneError
 from tune_flows.core.events import FaultKind
 from tune_flows.core.trial import CheckpointRef
+from tune_flows.executors.bundles import Bundles
+from tune_flows.executors.faults import WorkerFault, translated
 from tune_flows.executors.resources import Resources
 from tune_flows.trainable.host import Batch, StartTrial, Stretch, TrialHost
 
-__all__ = ["Worker", "WorkerFault"]
+__all__ = ["Worker"]
+
+T = TypeVar("T")
 
 _MAX_BATCH = 10_000
 """Results a worker hands over at a time."""
+_ANSWER_S = 5.0
+"""Seconds within which a worker must say for how long its step has run."""
+_SHORTEST_WAIT_S = 0.1
+
+
+# Signals get through while `advance` trains; all other calls come on one and the same thread. The method is
+# marked, not its call: a Ray client (`ray://`) knows no option for that.
+_SIGNALS = "signals"
+_signal: Any = ray.method(concurrency_group=_SIGNALS)
 
 
 class HostActor:
@@ -27,22 +44,49 @@ class HostActor:
         if objects:
             values: list[Any] = ray.get(list(objects.values()))
             trainable = trainable.bind(dict(zip(objects, values, strict=True)))
-        self._host = TrialHost(**{**host, "trainable": trainable})
+        self._host = TrialHost(**{**host, "trainable": trainable}, upload_beside=True)
+        self._error: BaseException | None = None
+
+    @_signal
+    def ready(self) -> None:
+        """Nothing: the answer says that the worker is there."""
+
+    @_signal
+    def silent_s(self) -> float:
+        """Seconds since the call under way last showed a sign of life."""
+        return self._host.silent_s
+
+    @_signal
+    def original_error(self) -> bytes | None:
+        """The exception that the user's code raised last, pickled; None: none, or it cannot be."""
+        try:
+            return pickle.dumps(self._error) if self._error is not None else None
+        except Exception:  # whatever an exception of the user's does when it is pickled
+            return None
 
     def advance(self, start: StartTrial | None, stretch: Stretch | None, batch_s: float) -> Batch:
         """Train on; with `start`, on a new trial."""
-        if start is not None:
-            self._host.start(start)
-        return self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
+        try:
+            if start is not None:
+                self._host.start(start)
+            return self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
+        except TuneError as error:
+            self._error = error.__cause__
+            raise
 
-    def save(self) -> CheckpointRef | None:
-        """Save a checkpoint of the waiting trial, if there is anything new to save."""
+    def save(self) -> tuple[CheckpointRef, ...]:
+        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
         return self._host.save()
 
-    def finish(self, *, save: bool) -> tuple[CheckpointRef | None, bool]:
-        """End the waiting trial in order; its last checkpoint, and whether the process is stuck."""
-        return self._host.finish(save=save), self._host.is_stuck
+    def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+        """Save the waiting trial for the next session."""
+        return self._host.hold()
 
+    def finish(self) -> tuple[tuple[CheckpointRef, ...], bool]:
+        """End the waiting trial in order; its last checkpoints, and whether the process is stuck."""
+        return self._host.finish(save=False), self._host.is_stuck
+
+    @_signal
     def interrupt(self) -> None:
         """Make `advance` return between two steps."""
         self._host.interrupt()
@@ -60,86 +104,122 @@ class Worker:
         *,
         host: "ray.ObjectRef[Any]",
         objects: Mapping[str, "ray.ObjectRef[Any]"],
-        resources: Resources,
+        resources: Resources | Bundles,
+        step_timeout_s: float | None = None,
     ) -> None:
         self.is_stuck = False
         """Whether a thread of user code did not end: the process can only be ended."""
+        self._step_timeout_s = step_timeout_s
+        self._group = _reserved(resources) if isinstance(resources, Bundles) else None
+        own = resources.bundles[0] if isinstance(resources, Bundles) else resources
         remote: Any = ray.remote  # its overloads do not know concurrency_groups
         self._actor: Any = remote(
-            num_cpus=resources.cpu,
-            num_gpus=resources.gpu,
-            memory=resources.memory or None,
-            resources=dict(resources.custom) or None,
-            # `interrupt` gets through while `advance` trains; all other calls come on one and the same thread
-            concurrency_groups={"signals": 1},
+            num_cpus=own.cpu,
+            num_gpus=own.gpu,
+            memory=own.memory or None,
+            resources=dict(own.custom) or None,
+            concurrency_groups={_SIGNALS: 1},
+            scheduling_strategy=_first_bundle_of(self._group) if self._group is not None else None,
         )(HostActor).remote(host, dict(objects))
+
+    async def ready(self) -> None:
+        """Wait until the worker has found a place and answers."""
+        with translated():
+            await self._actor.ready.remote()
 
     async def advance(self, start: StartTrial | None, stretch: Stretch | None, *, batch_s: float) -> Batch:
         """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
-        with _translated():
-            batch: Batch = await self._actor.advance.remote(start, stretch, batch_s)
+        batch: Batch = await self._watched(self._actor.advance.remote(start, stretch, batch_s))
         self.is_stuck = batch.stuck
+        if self._step_timeout_s is not None and batch.silent_s >= self._step_timeout_s:
+            raise self._hung()
         return batch
 
-    async def save(self) -> CheckpointRef | None:
-        """Save a checkpoint of the waiting trial, if there is anything new to save."""
-        with _translated():
-            return await self._actor.save.remote()
+    async def save(self) -> tuple[CheckpointRef, ...]:
+        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
+        return await self._watched(self._actor.save.remote())
 
-    async def finish(self, *, save: bool) -> CheckpointRef | None:
-        """End the waiting trial in order."""
-        with _translated():
-            saved, self.is_stuck = await self._actor.finish.remote(save=save)
+    async def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+        """Save the waiting trial for the next session; see `TrialHost.hold`."""
+        return await self._watched(self._actor.hold.remote())
+
+    async def finish(self) -> tuple[CheckpointRef, ...]:
+        """End the waiting trial in order; the checkpoints that were not handed over yet."""
+        saved, self.is_stuck = await self._watched(self._actor.finish.remote())
         return saved
 
     async def interrupt(self) -> None:
         """Make a running `advance` return between two steps; a worker that is gone needs no interrupt."""
-        with contextlib.suppress(WorkerFault), _translated():
-            await self._actor.interrupt.options(concurrency_group="signals").remote()
+        with contextlib.suppress(WorkerFault), translated():
+            await self._actor.interrupt.remote()
+
+    async def original_error(self) -> Exception | None:
+        """The exception that the user's code raised last; None: there is none, or it cannot be sent."""
+        try:
+            with translated():
+                pickled: bytes | None = await self._actor.original_error.remote()
+            error: object = pickle.loads(pickled) if pickled is not None else None
+        except Exception:  # the worker is gone, or whatever an exception of the user's does here
+            return None
+        return error if isinstance(error, Exception) else None
 
     async def close(self) -> None:
         """Let the trial clean up; a worker that is gone has nothing to clean."""
-        with contextlib.suppress(WorkerFault), _translated():
+        with contextlib.suppress(WorkerFault), translated():
             await self._actor.close.remote()
 
     def kill(self) -> None:
-        """End the worker's process."""
+        """End the worker's process, and what it has started in its bundles."""
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._actor, no_restart=True)
+            if self._group is not None:
+                remove_placement_group(self._group)
+
+    async def _watched(self, answer: Awaitable[T]) -> T:
+        """The answer, unless the user's code hangs: then the process is ended, nothing else would help."""
+        with translated():
+            if self._step_timeout_s is None:
+                return await answer
+            call = asyncio.ensure_future(_awaited(answer))
+            wait_s = self._step_timeout_s
+            while not (await asyncio.wait({call}, timeout=wait_s))[0]:
+                silent_s = await self._silent_s()
+                if silent_s is None or silent_s >= self._step_timeout_s:
+                    break
+                wait_s = max(self._step_timeout_s - silent_s, _SHORTEST_WAIT_S)
+            else:
+                return call.result()
+        self.kill()
+        await asyncio.wait({call}, timeout=_ANSWER_S)
+        if not call.cancel():
+            call.exception()  # that of the kill
+        raise self._hung()
+
+    def _hung(self) -> WorkerFault:
+        message = f"no sign of life within step_timeout_s={self._step_timeout_s:g}: its worker was ended"
+        return WorkerFault(FaultKind.INFRASTRUCTURE, message, "")
+
+    async def _silent_s(self) -> float | None:
+        """Seconds without a sign of life; None: the process does not even answer."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._actor.silent_s.remote()
+        except TimeoutError:
+            return None
 
 
-class WorkerFault(Exception):
-    """A call to a worker failed.
-
-    Args:
-        kind: Whose fault it is.
-        message: One line.
-        traceback: The whole text, with the worker's traceback where there is one.
-    """
-
-    def __init__(self, kind: FaultKind, message: str, traceback: str) -> None:
-        super().__init__(kind, message, traceback)
-        self.kind = kind
-        self.message = message
-        self.traceback = traceback
+def _reserved(resources: Bundles) -> PlacementGroup:
+    """The group of a worker; Ray looks for its place while we go on."""
+    library: Any = placement_group  # its strategy has no literal type
+    return library([bundle.by_name() for bundle in resources.bundles], strategy=resources.strategy)
 
 
-@contextlib.contextmanager
-def _translated() -> Generator[None]:
-    """Whatever a call to an actor raises, as a `WorkerFault`."""
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        cause: object = error.cause  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        infra = isinstance(cause, InfrastructureError)
-        kind = FaultKind.INFRASTRUCTURE if infra else FaultKind.TRAINABLE
-        text = str(cause)
-        raise WorkerFault(kind, _first_line(text), text) from error
-    except (ray.exceptions.RayError, ConnectionError) as error:
-        text = str(error)
-        message = f"{type(error).__name__}: {_first_line(text)}"
-        raise WorkerFault(FaultKind.INFRASTRUCTURE, message, text) from error
+def _first_bundle_of(group: PlacementGroup) -> PlacementGroupSchedulingStrategy:
+    """With what is started from there, in any bundle."""
+    return PlacementGroupSchedulingStrategy(
+        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+    )
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+async def _awaited(answer: Awaitable[T]) -> T:
+    return await answer

@@ -1,0 +1,86 @@
+"""What Ray says of a worker that failed, as a fault of a trial."""
+
+import contextlib
+import re
+from collections.abc import Generator
+
+import ray.exceptions
+
+from tune_flows.core.errors import InfrastructureError, RestoreError
+from tune_flows.core.events import FaultKind
+
+__all__ = ["WorkerFault", "translated"]
+
+_NO_NEWS = ("The actor died unexpectedly", "class_name:", "actor_id:", "pid:", "name:", "namespace:", "ip:")
+"""How those lines of Ray's report begin that do not say what happened."""
+_GUESSES = re.compile(r"\s*(There are some potential root|Some common) causes.*", re.DOTALL)
+_MAX_LINE = 500
+
+
+class WorkerFault(Exception):
+    """A call to a worker failed.
+
+    Args:
+        kind: Whose fault it is.
+        message: One line.
+        traceback: The whole text, with the worker's traceback where there is one.
+    """
+
+    def __init__(self, kind: FaultKind, message: str, traceback: str) -> None:
+        super().__init__(kind, message, traceback)
+        self.kind = kind
+        self.message = message
+        self.traceback = traceback
+
+
+@contextlib.contextmanager
+def translated() -> Generator[None]:
+    """Whatever a call to an actor raises, as a `WorkerFault`."""
+    try:
+        yield
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise _fault_of(error) from error
+
+
+def _fault_of(error: Exception) -> WorkerFault:
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause: object = getattr(error, "cause", None)  # it has no type
+        message, _, rest = str(cause).strip().partition("\n")
+        return WorkerFault(_kind_of(cause), message or "no message", rest.strip())
+    text = str(error)
+    if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
+        # What runs there is the import of the trainable's module and of what it was given.
+        return WorkerFault(FaultKind.TRAINABLE, _last_line(text), text)
+    preempted = isinstance(error, ray.exceptions.RayActorError) and error.preempted
+    kind = FaultKind.PREEMPTION if preempted else FaultKind.INFRASTRUCTURE
+    return WorkerFault(kind, f"{_headline(error)}: {_first_line(text)}"[:_MAX_LINE], text)
+
+
+def _kind_of(cause: object) -> FaultKind:
+    if isinstance(cause, RestoreError):
+        return FaultKind.RESTORE
+    return FaultKind.INFRASTRUCTURE if isinstance(cause, InfrastructureError) else FaultKind.TRAINABLE
+
+
+def _headline(error: Exception) -> str:
+    """What happened, in words that also say where to look."""
+    text = str(error)
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory on the node" in text:
+        return "out of memory, the worker's process was killed"
+    if isinstance(error, ray.exceptions.NodeDiedError) or "node has died" in text:
+        return "the worker's node was lost"
+    if isinstance(error, ray.exceptions.ActorUnavailableError):
+        return "the worker cannot be reached"
+    if isinstance(error, ray.exceptions.RayActorError):
+        return "the worker's process died"
+    return type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    """The first line with news in it, without Ray's guesses at what may have been the reason."""
+    lines = [line.strip() for line in _GUESSES.sub("", text).splitlines()]
+    return next((line for line in lines if line and not line.startswith(_NO_NEWS)), "no message")
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
