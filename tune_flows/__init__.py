@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_flows.core.errors import (
+        AllTrialsFailed,
+        ExperimentExists,
         ExperimentFenced,
         ExperimentMismatch,
+        ExperimentNotFound,
         InvalidParameter,
         MetricNotReported,
         PolicyError,
         ResourcesUnavailable,
         StorageError,
+        TrialFailed,
         TuneError,
     )
     from tune_flows.core.space import (
@@ -44,14 +48,19 @@ if TYPE_CHECKING:
         report,
         with_parameters,
     )
+    from tune_flows.view import ExperimentView, open_experiment
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AllTrialsFailed",
     "Checkpoint",
     "CheckpointConfig",
+    "ExperimentExists",
     "ExperimentFenced",
     "ExperimentMismatch",
+    "ExperimentNotFound",
+    "ExperimentView",
     "FailureConfig",
     "InvalidParameter",
     "MetricNotReported",
@@ -59,6 +68,7 @@ __all__ = [
     "ResourcesUnavailable",
     "StorageError",
     "Trainable",
+    "TrialFailed",
     "TuneError",
     "TuneResult",
     "choice",
@@ -67,6 +77,7 @@ __all__ = [
     "grid_search",
     "lograndint",
     "loguniform",
+    "open_experiment",
     "qlograndint",
     "qloguniform",
     "qrandint",
@@ -83,13 +94,17 @@ __all__ = [
 
 _HOMES = {
     "tune_flows.core.errors": (
+        "AllTrialsFailed",
+        "ExperimentExists",
         "ExperimentFenced",
         "ExperimentMismatch",
+        "ExperimentNotFound",
         "InvalidParameter",
         "MetricNotReported",
         "PolicyError",
         "ResourcesUnavailable",
         "StorageError",
+        "TrialFailed",
         "TuneError",
     ),
     "tune_flows.core.space": (
@@ -118,6 +133,7 @@ _HOMES = {
         "report",
         "with_parameters",
     ),
+    "tune_flows.view": ("ExperimentView", "open_experiment"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,28 +6,36 @@ iteration gathers is one journal object, however many results it carries.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
-from typing import ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from tune_flows.core.codec import record_to_json
 from tune_flows.core.commands import DeleteCheckpoint
-from tune_flows.core.errors import MetricNotReported, StorageError
-from tune_flows.core.events import CapacityChanged, DriverStarted, Event
+from tune_flows.core.decisions import FaultJudged
+from tune_flows.core.errors import ExperimentFenced, MetricNotReported, StorageError
+from tune_flows.core.events import CapacityChanged, DriverStarted, DriverStopped, Event
 from tune_flows.core.state import ExperimentState
 from tune_flows.executors.base import TrialExecutor
-from tune_flows.experiment import Experiment
+from tune_flows.experiment import Experiment, collect_orphans
 from tune_flows.runner import Step, TrialRunner
 from tune_flows.snapshots import Snapshots
-from tune_flows.store import CheckpointStore, Journal
+from tune_flows.store import CheckpointStore, Journal, error_key
 
 __all__ = ["Driver", "Observer"]
 
 _log = logging.getLogger(__name__)
+_LAST_CALL_S = 2.0
+"""Seconds that a commit gets which is under way when the run is cancelled and the storage does not answer."""
+_LOOK_EVERY_S = 30.0
+"""Seconds without an event after which the driver looks whether another one has taken over."""
+_SUPERFLUOUS = "a checkpoint that nobody needs stays"
 
 Args = ParamSpec("Args")
+T = TypeVar("T")
 
 
 class Observer(Protocol):
@@ -39,7 +47,7 @@ class Observer(Protocol):
 
 
 class Driver:
-    """Runs an experiment to its end.
+    """Runs an experiment to its end, or until the session is stopped.
 
     Args:
         experiment: Looked at already; the driver claims it.
@@ -48,6 +56,7 @@ class Driver:
         clock: Unix time in seconds.
         observers: Told of each durable step.
         snapshot_every: Records and results between two snapshots at least.
+        shutdown_grace_s: Seconds that a stopped session gives running trials to end their step and to save.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Driver:
         clock: Callable[[], float],
         observers: Sequence[Observer] = (),
         snapshot_every: int = 1000,
+        shutdown_grace_s: float = 10.0,
     ) -> None:
         self._experiment = experiment
         self._executor = executor
@@ -66,11 +76,37 @@ class Driver:
         self._clock = clock
         self._observers = observers
         self._snapshot_every = snapshot_every
+        self._grace_s = shutdown_grace_s
+        self._why_stop: str | None = None
+        self._waits_for: asyncio.Task[Any] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="journal")
 
-    async def run(self) -> ExperimentState:
-        """Run until the experiment has ended; the state it ended in.
+    def stop(self, reason: str) -> None:
+        """End the session in order, soon; the next one carries the experiment on. From the driver's loop.
+
+        What is asked for once is under way: another call changes nothing. To end at once, cancel `run`: the
+        journal is whole then too, but the workers' newest results and states are lost.
+
+        Args:
+            reason: For the journal, in a few words.
+        """
+        if self._why_stop is None:
+            self._why_stop = reason
+            _log.warning(
+                "The session ends: %s. Running trials have %g s to end their step and to save.",
+                reason,
+                self._grace_s,
+            )
+            self._experiment.store.give_up(self._grace_s + _LAST_CALL_S)
+            if self._waits_for is not None:
+                self._waits_for.cancel()
+
+    async def run(self) -> ExperimentState | None:
+        """Run until the experiment has ended or `stop` was called.
+
+        Returns:
+            The state it ended or was left in; None: it was stopped before the experiment was taken over.
 
         Raises:
             ResourcesUnavailable: The executor cannot run even one trial. Final.
@@ -84,30 +120,47 @@ class Driver:
             await asyncio.to_thread(self._experiment.discard)
             raise
 
-    async def _drive(self) -> ExperimentState:
-        try:
-            slots = await self._executor.start()
-            journal, runner, first = await asyncio.to_thread(self._experiment.claim)
-            for difference in runner.differences:
-                _log.warning("replaying the journal, a policy decides differently today; %s", difference)
-            snapshots = Snapshots(journal, least=self._snapshot_every)
-            self._collect_orphans(runner.state)
-            events: Sequence[Event] = [
-                DriverStarted(journal.epoch, self._clock()),
-                *first,
-                CapacityChanged(slots),
-            ]
+    async def _drive(self) -> ExperimentState | None:
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self._shut_down)
             try:
-                await self._iterate(journal, runner, snapshots, events)
-                while runner.state.ended is None:
-                    await self._iterate(journal, runner, snapshots, await self._next_events(runner))
-            finally:
-                await snapshots.close()
-        finally:
-            await self._executor.shutdown()
-            await asyncio.gather(*self._beside)
-            self._committer.shutdown()
+                return await self._to_the_end(ending)
+            except (asyncio.CancelledError, ExperimentFenced, StorageError):
+                # nothing that waits for the storage, such as a snapshot, holds the end of the workers up
+                self._experiment.store.give_up(_LAST_CALL_S)
+                self._checkpoints.give_up()
+                raise
+
+    async def _to_the_end(self, ending: AsyncExitStack) -> ExperimentState | None:
+        slots = await self._unless_stopped(self._executor.start())
+        if slots is None:
+            return None
+        journal, runner, first = await asyncio.to_thread(self._experiment.claim)
+        for difference in runner.differences:
+            _log.warning("replaying the journal, a policy decides differently today; %s", difference)
+        snapshots = Snapshots(journal, least=self._snapshot_every)
+        ending.push_async_callback(snapshots.close)
+        self._beside_the_loop(_SUPERFLUOUS, collect_orphans, self._checkpoints, runner.state.copy())
+        events: Sequence[Event] = [
+            DriverStarted(journal.epoch, self._clock()),
+            *first,
+            CapacityChanged(slots),
+        ]
+        if self._why_stop is not None:
+            return runner.state
+        await self._iterate(journal, runner, snapshots, events)
+        while runner.state.ended is None and self._why_stop is None:
+            await self._iterate(journal, runner, snapshots, await self._next_events(journal, runner))
+        if runner.state.ended is None and self._why_stop is not None:
+            events = await self._executor.stop(self._grace_s)
+            events.append(DriverStopped(self._clock(), self._why_stop))
+            await self._iterate(journal, runner, snapshots, events)
         return runner.state
+
+    async def _shut_down(self) -> None:
+        await self._executor.shutdown()
+        await asyncio.gather(*self._beside)
+        self._committer.shutdown()
 
     async def _iterate(
         self, journal: Journal, runner: TrialRunner, snapshots: Snapshots, events: Sequence[Event]
@@ -119,37 +172,61 @@ class Driver:
             append = partial(journal.append, records, at=now)
             seq = await asyncio.get_running_loop().run_in_executor(self._committer, append)
             snapshots.after_commit(runner, step, seq)
+            self._write_errors(runner.state, step)
         for command in step.commands:
             if isinstance(command, DeleteCheckpoint):
-                self._beside_the_loop(self._checkpoints.delete, asdict(command.checkpoint))
+                self._beside_the_loop(_SUPERFLUOUS, self._checkpoints.delete, asdict(command.checkpoint))
             else:
                 self._executor.submit(command)
         for observer in self._observers:
             observer.on_step(runner.state, step)
 
-    async def _next_events(self, runner: TrialRunner) -> Sequence[Event]:
-        """What has happened; empty when the time budget ran out first."""
-        timeout_s = runner.seconds_to_deadline(self._clock())
+    async def _next_events(self, journal: Journal, runner: TrialRunner) -> Sequence[Event]:
+        """What has happened; empty when time was up first, or the session is to be stopped.
+
+        Where nothing happens for long, no commit would tell of a takeover: so it looks for one.
+        """
+        left_s = runner.seconds_to_deadline(self._clock())
+        wait_s = _LOOK_EVERY_S if left_s is None else min(left_s, _LOOK_EVERY_S)
+        events = await self._unless_stopped(self._executor.next_events(), wait_s)
+        if events is None and self._why_stop is None:
+            with suppress(StorageError):  # the next commit will tell
+                await asyncio.get_running_loop().run_in_executor(self._committer, journal.require_ownership)
+        return events or ()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T | None:
+        """What `work` returns; None: it was cancelled, as time was up or the session is to be stopped."""
+        if self._why_stop is not None:
+            work.close()
+            return None
+        self._waits_for = task = asyncio.create_task(work)
         try:
-            return await asyncio.wait_for(self._executor.next_events(), timeout_s)
-        except TimeoutError:
-            return ()
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        finally:
+            self._waits_for = None
+            task.cancel()
+        await asyncio.wait({task})
+        ours = self._why_stop is not None or not done
+        return None if task.cancelled() and ours else task.result()
 
-    def _collect_orphans(self, state: ExperimentState) -> None:
-        """Remove what died half-way: checkpoints of leases that are over and that no record names."""
-        kept = {held.path for trial in state.trials.values() for held in trial.checkpoints}
-        ended = {trial.trial_id: trial.lease for trial in state.trials.values() if trial.lease}
-        if ended:
-            self._beside_the_loop(self._checkpoints.collect_orphans, kept, ended=ended)
+    def _write_errors(self, state: ExperimentState, step: Step) -> None:
+        """The whole error of each trial that has just failed for good, as a file of its own."""
+        for record in step.records:
+            if isinstance(record, FaultJudged) and not record.retry:
+                text = f"{state.trials[record.trial_id].error}\n".encode()
+                put, key = self._experiment.store.put, error_key(record.trial_id)
+                self._beside_the_loop("an error is in the journal only", put, key, text)
 
-    def _beside_the_loop(self, tidy: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs) -> None:
-        """Tidy up on a thread; what cannot be removed costs space, not the run."""
+    def _beside_the_loop(
+        self, otherwise: str, tidy: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs
+    ) -> None:
+        """Tidy up on a thread; what fails there is a line in the log, not the end of the run."""
 
         async def run() -> None:
             try:
                 await asyncio.to_thread(tidy, *args, **kwargs)
             except StorageError as error:
-                _log.warning("a checkpoint that nobody needs stays: %s", error)
+                _log.warning("%s: %s", otherwise, error)
 
         task = asyncio.create_task(run())
         self._beside.add(task)

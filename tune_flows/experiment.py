@@ -10,20 +10,21 @@ from collections.abc import Iterator
 
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.decisions import Record
-from tune_flows.core.errors import ExperimentMismatch
-from tune_flows.core.events import Event, ExperimentExtended, RulesChanged
+from tune_flows.core.errors import ExperimentExists, ExperimentMismatch, ExperimentNotFound
+from tune_flows.core.events import Event
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
+from tune_flows.reopening import Resume, Wish
 from tune_flows.runner import RunnerSnapshot, TrialRunner
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import SearchAlg
 from tune_flows.spec import ExperimentSpec
-from tune_flows.store import Journal, ObjectStore
+from tune_flows.store import COMPLETION_KEY, ERROR_PREFIX, CheckpointStore, Journal, ObjectStore
 from tune_flows.store.checkpoints import CHECKPOINT_PREFIX
 
-__all__ = ["Experiment", "fold", "history"]
+__all__ = ["Experiment", "collect_orphans", "fold", "history"]
 
 
 def history(journal: Journal) -> Iterator[tuple[float, list[Event | Record]]]:
@@ -48,6 +49,22 @@ def fold(journal: Journal) -> ExperimentState:
     return state
 
 
+def collect_orphans(checkpoints: CheckpointStore, state: ExperimentState) -> None:
+    """Remove what died half-way: checkpoints of leases that are over and that no record names.
+
+    Args:
+        checkpoints: Where they lie.
+        state: Of an experiment that has ended, or that was taken over and in which nothing was launched yet.
+
+    Raises:
+        StorageError: Some could not be removed.
+    """
+    held = [ref for trial in state.trials.values() for ref in (*trial.checkpoints, trial.interim)]
+    ended = {trial.trial_id: trial.lease for trial in state.trials.values() if trial.lease}
+    if ended:
+        checkpoints.collect_orphans({ref.path for ref in held if ref is not None}, ended=ended)
+
+
 class Experiment:
     """One experiment, before and while this process drives it.
 
@@ -55,11 +72,11 @@ class Experiment:
         store: Where it lies.
         spec: What it is, by today's parameters; its `seed` counts only for a new experiment.
         space: The parsed `spec.param_space`.
-        objective: The metric and its direction.
         search_alg: Fresh; this object sets it up.
         scheduler: Fresh; this object sets it up.
         rules: Limits and budgets of this session.
         num_samples: Samples in all; None: without limit.
+        resume: Whether it must or must not exist, and what becomes of its ERRORED trials.
     """
 
     def __init__(
@@ -68,30 +85,33 @@ class Experiment:
         store: ObjectStore,
         spec: ExperimentSpec,
         space: ParamSpace,
-        objective: Objective,
         search_alg: SearchAlg,
         scheduler: TrialScheduler,
         rules: Rules,
         num_samples: int | None,
+        resume: Resume = "auto",
     ) -> None:
         self.store = store
-        self.objective = objective
+        self.objective = Objective(spec.metric, spec.mode)
         self._spec = spec
-        self._target = None if num_samples is None else num_samples * search_alg.variants(space)
         self._space = space
         self._search_alg = search_alg
         self._scheduler = scheduler
-        self._rules = rules
+        target = None if num_samples is None else num_samples * search_alg.variants(space)
+        self._seen: Journal | None = None
+        self._wish = Wish(rules, target, self.objective, resume)
 
     def look(self) -> ExperimentState | None:
         """Where the experiment stands, without taking it over; None when there is none yet.
 
         Raises:
+            ExperimentExists, ExperimentNotFound: `resume` does not allow that it is there, or not. Final.
             ExperimentMismatch: It was begun with other parameters, or `num_samples` would shrink. Final.
             InvalidParameter: A policy cannot work with these parameters. Final.
             StorageError: The storage cannot be read, or not be written as a new experiment needs it.
         """
-        journal = Journal.read(self.store)
+        journal = self._seen = Journal.read(self.store, keep=True)
+        self._require_expected(journal)
         self._require_same(journal)
         self._set_up()
         if journal.header is None:
@@ -102,8 +122,8 @@ class Experiment:
         return state
 
     def is_over(self, state: ExperimentState) -> bool:
-        """Whether nothing is left to do, with as many samples as are asked for now."""
-        return state.ended is not None and state.target == self._target
+        """Whether nothing is left to do, by what is asked for now."""
+        return self._wish.is_fulfilled(state)
 
     def claim(self) -> tuple[Journal, TrialRunner, list[Event]]:
         """Take the experiment over, creating it if need be, and live its history again. Once, after `look`.
@@ -113,11 +133,17 @@ class Experiment:
 
         Raises:
             ExperimentFenced: Another driver took it over at the same moment. Final.
+            ExperimentExists: Since the look, another driver began it, and `resume` is "never". Final.
             ExperimentMismatch: Since the look, another driver began or extended it otherwise. Final.
             CorruptJournalError: The journal cannot be read. Final.
             StorageError: The storage refused or did not answer.
         """
-        journal = Journal.open(self.store, writer=f"{socket.gethostname()}/{os.getpid()}")
+        if self._wish.resume == "never":
+            # since the look, another driver may have begun it, and is not to be fenced
+            self._require_expected(Journal.read(self.store))
+        writer = f"{socket.gethostname()}/{os.getpid()}"
+        journal = Journal.open(self.store, writer=writer, seen=self._seen)
+        self._seen = None
         if journal.header is None:
             journal.create_header(self._spec.to_json())
         seed = self._spec.seed
@@ -127,16 +153,14 @@ class Experiment:
             self._set_up()
         runner = self._resumed(journal)
         self._require_growth(runner.state)
-        first: list[Event] = []
-        if runner.state.rules != self._rules:
-            first.append(RulesChanged(self._rules))
-        if runner.state.target != self._target:
-            first.append(ExperimentExtended(self._target))
-        return journal, runner, first
+        if runner.state.ended is not None:
+            self.store.delete(COMPLETION_KEY)  # it is about to be carried on
+        return journal, runner, self._wish.events(runner.state)
 
     def discard(self) -> None:
         """Remove an experiment that proved to be impossible, so that it does not block the name."""
         self.store.delete_prefix(CHECKPOINT_PREFIX)
+        self.store.delete_prefix(ERROR_PREFIX)
         Journal.discard(self.store)
 
     def _resumed(self, journal: Journal) -> TrialRunner:
@@ -158,6 +182,19 @@ class Experiment:
         for policy in (self._search_alg, self._scheduler):
             policy.setup(space=self._space, objective=self.objective, seed=self._spec.seed)
 
+    def _require_expected(self, journal: Journal) -> None:
+        url, resume = self.store.url, self._wish.resume
+        if journal.header is not None and resume == "never":
+            raise ExperimentExists(
+                f'resume: got "never", but there is an experiment at {url}. Use another name for a new '
+                'one, or resume="auto" to carry this one on.'
+            )
+        if journal.header is None and resume == "must":
+            raise ExperimentNotFound(
+                f'resume: got "must", but there is no experiment at {url}. Check storage_path and name, or '
+                'use resume="auto" to begin one.'
+            )
+
     def _require_same(self, journal: Journal) -> None:
         if journal.header is not None:
             begun = ExperimentSpec.from_json(journal.header)
@@ -165,10 +202,10 @@ class Experiment:
             self._spec = begun
 
     def _require_growth(self, state: ExperimentState) -> None:
-        shrinks = self._target is not None and (state.target is None or self._target < state.target)
-        if shrinks:
+        target = self._wish.target
+        if target is not None and (state.target is None or target < state.target):
             raise ExperimentMismatch(
                 f"num_samples: the experiment at {self.store.url} has {state.target or 'unlimited'} trials, "
-                f"these parameters give {self._target}. An experiment may only grow; use another name for a "
+                f"these parameters give {target}. An experiment may only grow; use another name for a "
                 "smaller one."
             )

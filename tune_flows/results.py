@@ -1,21 +1,24 @@
-"""What came out of an experiment: the result of the flow, and the tables beside the journal."""
+"""What came out of an experiment: the result of the flow, and what is written beside the journal."""
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tune_flows.core.events import ResultsReported
-from tune_flows.core.json_values import to_json
+from tune_flows.core.errors import AllTrialsFailed, TrialFailed
+from tune_flows.core.keeping import best_checkpoint
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import CheckpointRef, Result, Trial, TrialStatus
-from tune_flows.experiment import history
+from tune_flows.core.trial import CheckpointRef, Trial, TrialStatus
+from tune_flows.frames import ReportedResults, result_row, trials_frame
+from tune_flows.spec import ExperimentSpec
 from tune_flows.store import (
+    COMPLETION_KEY,
+    ERROR_PREFIX,
     RESULTS_KEY,
     TRIALS_KEY,
     CheckpointStore,
@@ -28,7 +31,11 @@ from tune_flows.store import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TuneResult", "best_trial", "tune_result", "write_tables"]
+__all__ = ["TuneResult", "best_trial", "require_success", "tune_result", "write_tables"]
+
+_COMPLETION_VERSION = 1
+_MOST_SHOWN = 5
+"""Errors of trials that an exception quotes."""
 
 
 class TuneResult(BaseModel):
@@ -51,7 +58,10 @@ class TuneResult(BaseModel):
     best_metrics: dict[str, Any] | None = Field(
         default=None, description="Its last result; null for what JSON does not have (NaN, infinities)."
     )
-    best_checkpoint: CheckpointRef | None = Field(default=None, description="Its newest checkpoint.")
+    best_checkpoint: CheckpointRef | None = Field(
+        default=None,
+        description="Of its kept checkpoints the one with the best value of the metric, else the newest.",
+    )
     errors: dict[str, str] = Field(
         default_factory=dict, description="First line of each failed trial's error."
     )
@@ -65,11 +75,11 @@ class TuneResult(BaseModel):
 
     @property
     def best_checkpoint_url(self) -> str | None:
-        """The URL of the best trial's newest checkpoint."""
+        """The URL of `best_checkpoint`."""
         return f"{self.experiment_url}/{self.best_checkpoint.path}" if self.best_checkpoint else None
 
     def restore_best_checkpoint(self, target: str | Path) -> Path:
-        """Download the best trial's newest checkpoint into the folder `target`, verified; returns the folder.
+        """Download `best_checkpoint` into the folder `target`, verified; returns the folder.
 
         Raises:
             FileNotFoundError: The best trial has none; ask for one with `CheckpointConfig`.
@@ -103,8 +113,9 @@ def best_trial(state: ExperimentState, objective: Objective) -> Trial | None:
 
 
 def tune_result(url: str, state: ExperimentState, objective: Objective) -> TuneResult:
-    """The result of an experiment that has ended."""
+    """The result of an experiment; of one that has not ended, as it stands."""
     best = best_trial(state, objective)
+    last = best.last_result if best else None
     errors = {
         trial.trial_id: (trial.error or "").partition("\n")[0]
         for trial in state.trials.values()
@@ -118,74 +129,56 @@ def tune_result(url: str, state: ExperimentState, objective: Objective) -> TuneR
         num_trials=state.by_status(),
         best_trial_id=best.trial_id if best else None,
         best_config=best.config if best else None,
-        best_metrics=_finite(_row(best, best.last_result)) if best and best.last_result else None,
-        best_checkpoint=best.checkpoint if best else None,
+        best_metrics=_finite(result_row(best.trial_id, last)) if best and last else None,
+        best_checkpoint=best_checkpoint(best.checkpoints, objective.metric, objective.mode) if best else None,
         errors=errors,
     )
 
 
-def write_tables(store: ObjectStore) -> None:
-    """Write `results.parquet` and `trials.parquet` from the journal, if there is one.
+def require_success(result: TuneResult, fail_fast: bool | Literal["raise"]) -> None:
+    """Nothing, if the experiment came to something.
 
-    Both can be made anew at any time.
+    Raises:
+        TrialFailed: A trial failed, and `fail_fast` does not allow that.
+        AllTrialsFailed: Every trial failed.
+    """
+    if not result.errors:
+        return
+    first = islice(result.errors.items(), _MOST_SHOWN)
+    shown = "".join(f"\n{trial_id}: {error}" for trial_id, error in first)
+    where = f"Their whole errors: {result.experiment_url}/{ERROR_PREFIX}/"
+    count = len(result.errors)
+    if fail_fast:
+        raise TrialFailed(f"{count} trial(s) failed, expected none with fail_fast. {where}{shown}")
+    if count == sum(result.num_trials.values()):
+        raise AllTrialsFailed(f"All {count} trial(s) failed. {where}{shown}")
+
+
+def write_tables(store: ObjectStore) -> None:
+    """Write what is derived from the journal, if there is one: both tables and, after the end, `result.json`.
+
+    All of it can be made anew at any time.
     """
     journal = Journal.read(store, whole=True)
     if journal.header is None:
         return
-    state = ExperimentState()
-    rows: list[dict[str, Any]] = []
-    for at, records in history(journal):
-        for record in records:
-            if isinstance(record, ResultsReported):
-                trial = state.trials[record.trial_id]
-                configs = _config_columns(trial)
-                rows += [_row(trial, result) | configs for result in state.fresh(record)]
-            state.apply(record)
-        state.at(at)
-    trials = [_trial_row(trial) for trial in state.trials.values()]
-    write_table(store, RESULTS_KEY, _frame(rows, ("trial_id", "training_iteration")))
-    write_table(store, TRIALS_KEY, _frame(trials, ("trial_id", "status")))
+    reported = ReportedResults()
+    reported.read(journal)
+    write_table(store, RESULTS_KEY, reported.frame())
+    write_table(store, TRIALS_KEY, trials_frame(reported.state))
+    if reported.state.ended is not None:
+        spec = ExperimentSpec.from_json(journal.header)
+        result = tune_result(store.url, reported.state, Objective(spec.metric, spec.mode))
+        _mark_as_complete(store, result, reported.seq)
+        if any(journal.news()):
+            store.delete(COMPLETION_KEY)  # meanwhile another driver has taken over, to carry it on
 
 
-def _row(trial: Trial, result: Result) -> dict[str, Any]:
-    return {
-        "trial_id": trial.trial_id,
-        "training_iteration": result.iteration,
-        **result.metrics,
-        "time_this_iter_s": result.time_this_iter_s,
-        "time_total_s": result.time_total_s,
-        "timestamp": result.timestamp,
-        "done": result.done,
-    }
-
-
-def _trial_row(trial: Trial) -> dict[str, Any]:
-    about = {
-        "status": str(trial.status),
-        "reason": trial.reason,
-        "failures": trial.failures + trial.infra_failures,
-        "error": trial.error,
-        "checkpoint": trial.checkpoint.path if trial.checkpoint else None,
-    }
-    last = _row(trial, trial.last_result) if trial.last_result else {}
-    # a metric may well be called "error"
-    reported = {f"metrics/{name}" if name in about else name: value for name, value in last.items()}
-    return {"trial_id": trial.trial_id} | reported | about | _config_columns(trial)
-
-
-def _config_columns(trial: Trial) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-
-    def walk(path: str, value: object) -> None:
-        if isinstance(value, dict) and value:
-            for key, item in cast("dict[str, object]", value).items():
-                walk(f"{path}/{key}", item)
-        else:
-            columns[path] = value
-
-    for key, value in trial.config.items():
-        walk(f"config/{key}", value)
-    return columns
+def _mark_as_complete(store: ObjectStore, result: TuneResult, seq: int) -> None:
+    """Write the result as JSON, without the URL: a copy of the experiment lies elsewhere."""
+    found = _finite(result.model_dump(mode="json", exclude={"experiment_url"}))
+    content = {"v": _COMPLETION_VERSION, "entry": seq, **found}
+    store.put(COMPLETION_KEY, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode("ascii"))
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -194,34 +187,3 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list):
         return [_finite(item) for item in cast("list[Any]", value)]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> "pd.DataFrame":
-    """A frame with one type a column, whatever the trials reported; it has `columns` even without rows.
-
-    Whole numbers stay whole beside missing ones; what has no common type becomes JSON text.
-    """
-    import pandas as pd
-
-    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
-    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
-
-
-def _column(values: list[Any]) -> "pd.Series[Any]":
-    import pandas as pd
-
-    kinds: set[type] = {type(value) for value in values if value is not None}
-    gaps = None in values
-    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
-        return pd.Series(values, dtype="Int64" if gaps else "int64")
-    if kinds and kinds <= {float, int}:
-        try:
-            floats = [math.nan if value is None else float(value) for value in values]
-            return pd.Series(floats, dtype="float64")
-        except OverflowError:  # a whole number beyond every float
-            pass
-    if kinds == {bool}:
-        return pd.Series(values, dtype="boolean" if gaps else "bool")
-    if not kinds <= {str}:
-        values = [None if value is None else json.dumps(to_json(value)) for value in values]
-    return pd.Series(values, dtype="str")

@@ -2,16 +2,21 @@
 
 The cost of a snapshot grows with the trials, that of a replay with what was recorded since. Writing one
 whenever about as much was recorded as there are trials keeps the total cost of all snapshots in proportion to
-the records, and what a resume replays in proportion to the trials.
+the records, and what a resume replays in proportion to the trials. Most trials have ended and do not change
+any more, so each is encoded once and its text kept.
 """
 
 import asyncio
 import logging
+from dataclasses import replace
+from typing import Any
 
 from tune_flows.core.errors import StorageError
 from tune_flows.core.events import ResultsReported
+from tune_flows.core.trial import Trial
 from tune_flows.runner import RunnerSnapshot, Step, TrialRunner
 from tune_flows.store import Journal
+from tune_flows.store.sealed import EncodedJson, encode_json
 
 __all__ = ["Snapshots"]
 
@@ -31,6 +36,8 @@ class Snapshots:
         self._least = least
         self._since = 0
         self._writing: asyncio.Task[None] | None = None
+        self._encoded: dict[str, tuple[Trial, EncodedJson]] = {}
+        """The trials as they stand in the newest snapshot."""
 
     def after_commit(self, runner: TrialRunner, step: Step, seq: int) -> None:
         """Entry `seq`, which holds `step`, is durable."""
@@ -48,8 +55,18 @@ class Snapshots:
 
     async def _write(self, snapshot: RunnerSnapshot, seq: int) -> None:
         try:
-            await asyncio.to_thread(lambda: self._journal.write_snapshot(snapshot.to_json(), seq=seq))
+            await asyncio.to_thread(lambda: self._journal.write_snapshot(self._content(snapshot), seq=seq))
         except StorageError as error:
             _log.warning("a snapshot could not be written, the journal does without: %s", error)
         finally:
             self._writing = None
+
+    def _content(self, snapshot: RunnerSnapshot) -> dict[str, Any]:
+        """What `snapshot.to_json` gives, but that each trial is text."""
+        state, known = snapshot.state, self._encoded
+        changed = {i: trial for i, trial in state.trials.items() if known.get(i, (None,))[0] is not trial}
+        content = replace(snapshot, state=replace(state, trials=changed)).to_json()
+        forms: dict[str, Any] = content["state"]["trials"]
+        known.update((i, (changed[i], EncodedJson(encode_json(form)))) for i, form in forms.items())
+        content["state"]["trials"] = {i: known[i][1] for i in state.trials}
+        return content

@@ -1,7 +1,8 @@
 """What an experiment is: the part of the parameters that its history depends on.
 
 It is written once, into the journal's header. Carrying the experiment on with another spec would continue a
-history that never happened, so it is refused; `num_samples` alone may grow.
+history that never happened, so it is refused. What may change from one session to the next is no part of it:
+the number of samples and `tune_flows.core.rules`.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 from tune_flows.core.errors import CorruptJournalError, ExperimentMismatch
 from tune_flows.core.json_values import from_json, to_json
+from tune_flows.core.objective import Mode
 
 __all__ = ["ExperimentSpec"]
 
@@ -22,10 +24,9 @@ class ExperimentSpec:
     """Import path, or module and qualified name."""
     param_space: dict[str, Any]
     metric: str | None
-    mode: str
+    mode: Mode
     search_alg: dict[str, Any]
     scheduler: dict[str, Any]
-    stop: dict[str, Any]
     seed: int
     """Entropy for policies without a seed of their own; drawn when the experiment is created."""
 

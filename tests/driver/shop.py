@@ -1,12 +1,16 @@
-"""Whole experiments in virtual time, on a real journal in a local folder."""
+"""Whole experiments in virtual time, on a real journal in a local folder or in memory.
+
+A run of an experiment that was interrupted carries its virtual time on: the crash itself costs none.
+"""
 
 import asyncio
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import PrivateAttr
 
+from tests.driver.memory_store import MemoryFolder, MemoryStore
 from tune_flows.core.decisions import CONTINUE, STOP
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
@@ -15,6 +19,7 @@ from tune_flows.core.state import ExperimentState
 from tune_flows.driver import Driver
 from tune_flows.executors.memory_checkpoints import MemoryCheckpoints
 from tune_flows.executors.simulated import SimulatedExecutor
+from tune_flows.executors.under_way import steps_under_way
 from tune_flows.experiment import Experiment, history
 from tune_flows.schedulers import TrialScheduler, parse_scheduler
 from tune_flows.search import parse_search_alg
@@ -108,7 +113,7 @@ def step_time(config, iteration):
 class Shop:
     """One experiment's parameters; `run` drives it to its end."""
 
-    url: str
+    url: str = "/memory/experiment"
     scheduler: Any = None
     search_alg: Any = field(default_factory=lambda: {"type": "random", "seed": 5})
     space: Any = field(default_factory=lambda: SPACE)
@@ -116,19 +121,26 @@ class Shop:
     slots: int = 2
     stop: dict[str, float] = field(default_factory=lambda: {"training_iteration": 9})
     rules: Rules = field(default_factory=Rules)
+    resume: Any = "auto"
     metric: str | None = "score"
     trainable: Any = Curve
     checkpoints: Any = field(default_factory=MemoryCheckpoints)
+    checkpoint_frequency: int = 0
     executor: type[SimulatedExecutor] = SimulatedExecutor
     fault: Any = None
     observers: list[Any] = field(default_factory=list)
     snapshot_every: int = 15
+    folder: MemoryFolder | None = None
+    """Where the experiment lies, if not at `url`."""
+
+    def objects(self) -> ObjectStore:
+        return ObjectStore(self.url) if self.folder is None else MemoryStore(self.folder)
 
     def experiment(self, store: ObjectStore | None = None, seed: int = 3) -> Experiment:
         search_alg, scheduler = parse_search_alg(self.search_alg), parse_scheduler(self.scheduler)
         space = ParamSpace.parse(self.space)
         return Experiment(
-            store=store or ObjectStore(self.url),
+            store=store or self.objects(),
             spec=ExperimentSpec(
                 trainable=f"{self.trainable.__module__}:{self.trainable.__qualname__}",
                 param_space=space.to_json(),
@@ -136,25 +148,28 @@ class Shop:
                 mode="max",
                 search_alg=search_alg.to_config(),
                 scheduler=scheduler.to_config(),
-                stop=self.stop,
                 seed=seed,
             ),
             space=space,
-            objective=Objective(self.metric),
             search_alg=search_alg,
             scheduler=scheduler,
-            rules=self.rules,
+            rules=replace(self.rules, stop=self.stop),
             num_samples=self.num_samples,
+            resume=self.resume,
         )
 
-    def driver(self, experiment: Experiment) -> Driver:
+    def driver(self, experiment: Experiment, **options: Any) -> Driver:
+        past = list(history(self.journal()))
         executor = self.executor(
             self.trainable,
             slots=self.slots,
             step_time_s=step_time,
             checkpoints=self.checkpoints,
+            checkpoint_frequency=self.checkpoint_frequency,
+            checkpoint_at_end=self.rules.checkpoint_at_end,
             stop=self.stop,
-            start_time=max((at for at, _ in history(self.journal())), default=EPOCH_S),
+            start_time=max((at for at, _ in past), default=EPOCH_S),
+            under_way=steps_under_way(past),
             fault=self.fault,
         )
         return Driver(
@@ -164,6 +179,7 @@ class Shop:
             clock=executor.now,
             observers=self.observers,
             snapshot_every=self.snapshot_every,
+            **options,
         )
 
     def run(self, store: ObjectStore | None = None) -> ExperimentState:
@@ -182,7 +198,7 @@ class Shop:
 
     def journal(self) -> Journal:
         """The whole of it, from its first entry on."""
-        return Journal.read(ObjectStore(self.url), whole=True)
+        return Journal.read(self.objects(), whole=True)
 
     def records(self, *kinds: type) -> list[Any]:
         every = [record for _, records in history(self.journal()) for record in records]

@@ -11,6 +11,7 @@ from tune_flows.core.events import DriverStarted, ExperimentExtended, RulesChang
 from tune_flows.core.rules import Rules
 from tune_flows.core.space import grid_search, uniform
 from tune_flows.core.trial import TrialStatus
+from tune_flows.executors.simulated import SimulatedExecutor
 from tune_flows.experiment import fold
 from tune_flows.spec import ExperimentSpec
 from tune_flows.store import Journal, ObjectStore
@@ -89,10 +90,6 @@ def test_without_a_limit_it_may_not_become_limited(shop):
             ["trainable: was 'tests.driver.shop:Curve', is now 'tests.driver.shop:Odd'"],
         ),
         ({"metric": "n"}, ["metric: was 'score', is now 'n'"]),
-        (
-            {"stop": {"training_iteration": 10, "score": 3}},
-            ["stop['training_iteration']: was 9, is now 10", "stop['score']: was absent, is now 3"],
-        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -116,7 +113,7 @@ def test_what_is_the_same_in_json_is_the_same(shop):
 
 
 def test_a_spec_survives_the_header(shop):
-    spec = ExperimentSpec("m:f", {"x": [1, None]}, None, "min", {}, {}, {"loss": float("inf")}, 2**62)
+    spec = ExperimentSpec("m:f", {"x": [1, None, float("inf")]}, None, "min", {}, {}, 2**62)
     assert ExperimentSpec.from_json(spec.to_json()) == spec
     spec.require_same(ExperimentSpec.from_json(spec.to_json()), url="here")
 
@@ -128,7 +125,8 @@ def test_other_rules_are_welcome_and_journalled(shop):
     state = shop.run()
     assert state.ended == "all trials done"
     rules = [record.rules for record in shop.records(RulesChanged)]
-    assert rules == [Rules(max_concurrent_trials=1), Rules(max_steps_per_task=2)]
+    first, second = Rules(max_concurrent_trials=1), Rules(max_steps_per_task=2)
+    assert rules == [replace(first, stop=shop.stop), replace(second, stop=shop.stop)]
     assert shop.run() == state
 
 
@@ -199,6 +197,21 @@ def test_the_older_of_two_drivers_stops_at_its_next_commit(shop):
     assert state.ended == "all trials done"
     assert state.epoch == 3
     assert state.by_status()[TrialStatus.TERMINATED] == 6
+
+
+def test_a_driver_with_nothing_to_commit_learns_of_a_takeover(shop, monkeypatch):
+    monkeypatch.setattr("tune_flows.driver._LOOK_EVERY_S", 0.01)
+
+    class LongStep(SimulatedExecutor):
+        async def next_events(self):
+            if shop.entries() < 5:
+                return await super().next_events()
+            if shop.entries() == 5:
+                Journal.open(ObjectStore(shop.url), writer="new")
+            return await asyncio.Event().wait()
+
+    with pytest.raises(ExperimentFenced, match=r"new/.* has taken this experiment over"):
+        replace(shop, executor=LongStep).run()
 
 
 def test_an_observer_sees_every_durable_step(shop):

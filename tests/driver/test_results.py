@@ -1,6 +1,8 @@
-"""What an experiment leaves: the result of the flow and two tables."""
+"""What an experiment leaves: the result of the flow, two tables, and the marker that it is complete."""
 
+import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from tune_flows.core.space import choice, uniform
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import CheckpointRef, Result, Trial, TrialStatus
 from tune_flows.results import TuneResult, best_trial, tune_result, write_tables
-from tune_flows.store import ObjectStore
+from tune_flows.store import COMPLETION_KEY, Journal, ObjectStore
 
 
 def tables(shop):
@@ -156,6 +158,26 @@ def state_of(*values, **metrics):
 @pytest.mark.parametrize(
     ("values", "mode", "best"),
     [
+        ([3.0, 1.0, 2.0], "min", 2),
+        ([3.0, 1.0, 2.0], "max", 1),
+        ([1.0, 1.0, 2.0], "min", 2),
+        ([None, None], "min", 2),
+    ],
+)
+def test_the_best_checkpoint_is_the_one_with_the_best_value(values, mode, best):
+    state = state_of(0.5)
+    (one,) = state.trials.values()
+    refs = tuple(
+        CheckpointRef(f"ckpt/0/{n}", n, "", 0, {} if value is None else {"loss": value})
+        for n, value in enumerate(values, 1)
+    )
+    state.trials[one.trial_id] = replace(one, checkpoints=refs)
+    assert tune_result("memory://e", state, Objective("loss", mode)).best_checkpoint == refs[best - 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "best"),
+    [
         ([3.0, 1.0, 2.0], "min", 1),
         ([3.0, 1.0, 2.0], "max", 0),
         ([1.0, 1.0], "min", 0),
@@ -188,3 +210,50 @@ def test_a_trainable_without_the_metric_has_no_tables(tmp_path):
     shop = Shop(f"{tmp_path}/e", trainable=Silent, metric=None, num_samples=1)
     _, rows, _ = tables(shop)
     assert rows["loss"].tolist() == [1.0] * 9
+
+
+def marker(shop):
+    data = ObjectStore(shop.url).get(COMPLETION_KEY)
+    return None if data is None else json.loads(data)
+
+
+def test_an_experiment_that_has_ended_is_marked_with_its_result(tmp_path):
+    shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
+    state, _, _ = tables(shop)
+    found = marker(shop)
+    assert (found.pop("v"), found.pop("entry")) == (1, shop.entries())
+    assert shop.url not in json.dumps(found)  # a copy elsewhere is complete too
+    result = tune_result(shop.url, state, Objective("score"))
+    assert TuneResult.model_validate(found | {"experiment_url": shop.url}) == result
+
+
+def test_one_that_has_not_ended_is_not_marked(tmp_path):
+    shop = Shop(f"{tmp_path}/e")
+    shop.run_and_die(20, durable=True)
+    write_tables(ObjectStore(shop.url))
+    assert marker(shop) is None
+
+
+def test_the_marker_is_strict_json(tmp_path):
+    shop = Shop(
+        f"{tmp_path}/e", trainable=Odd, metric="always", num_samples=1, stop={"training_iteration": 1}
+    )
+    tables(shop)
+    assert marker(shop)["best_metrics"]["loss"] is None
+    assert b"NaN" not in ObjectStore(shop.url).get(COMPLETION_KEY)
+
+
+class TakenOver(ObjectStore):
+    """Another driver takes the experiment over just before the marker is written."""
+
+    def put(self, key, data):
+        if key == COMPLETION_KEY:
+            Journal.open(ObjectStore(self.url), writer="other")
+        super().put(key, data)
+
+
+def test_a_driver_that_is_late_does_not_mark_what_another_one_carries_on(tmp_path):
+    shop = Shop(f"{tmp_path}/e", num_samples=1)
+    shop.run()
+    write_tables(TakenOver(shop.url))
+    assert marker(shop) is None

@@ -1,0 +1,108 @@
+"""What a new session changes about an experiment: new limits, more samples, trials that get another life.
+
+Everything here is computed from the state and from what the caller asks for now; what follows from it becomes
+an event, so a replay needs none of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tune_flows.core.events import Event, ExperimentExtended, RulesChanged, TrialsReopened
+from tune_flows.core.objective import Objective
+from tune_flows.core.rules import Rules
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import TrialStatus
+from tune_flows.stoppers import StopCriteria
+
+__all__ = ["Resume", "Wish"]
+
+Resume = Literal["auto", "never", "must", "errored", "restart_errored"]
+"""What the caller expects of an experiment that is there, or is not.
+
+auto: carry it on, or begin it. never: begin it, it must not exist. must: carry it on, it must exist.
+errored: auto, and ERRORED trials run again from their newest checkpoints. restart_errored: from scratch.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller wants of the experiment now."""
+
+    rules: Rules
+    target: int | None
+    """Trials in all; None: without limit."""
+    objective: Objective
+    resume: Resume = "auto"
+
+    def is_fulfilled(self, state: ExperimentState) -> bool:
+        """Whether nothing is left to do."""
+        if state.ended is None:
+            return False
+        return self._is_out_of_time(state) or not (self._grows(state) or self._reopens(state))
+
+    def events(self, state: ExperimentState) -> list[Event]:
+        """What comes first in a session that begins in `state`."""
+        first: list[Event] = []
+        if state.rules != self.rules:
+            first.append(RulesChanged(self.rules))
+        if not self._is_out_of_time(state):
+            first += self._reopens(state)
+        if state.target != self.target:
+            first.append(ExperimentExtended(self.target))
+        return first
+
+    def _is_out_of_time(self, state: ExperimentState) -> bool:
+        budget = self.rules.time_budget_s
+        return budget is not None and state.elapsed_s >= budget
+
+    def _grows(self, state: ExperimentState) -> bool:
+        return state.target is not None and (self.target is None or self.target > state.target)
+
+    def _reopens(self, state: ExperimentState) -> Sequence[TrialsReopened]:
+        """The trials that run again; an event without any where only the experiment itself goes on."""
+        restarts = self.resume == "restart_errored"
+        again = list(self._errored(state))
+        on = [*self._longer(state), *([] if restarts else again)]
+        lifted = self._is_lifted(state)
+        if lifted:
+            on += self._cut_off(state)
+        events: list[TrialsReopened] = []
+        if on or lifted:
+            events.append(TrialsReopened(tuple(sorted(on))))
+        if restarts and again:
+            events.append(TrialsReopened(tuple(again), restart=True))
+        return events
+
+    def _errored(self, state: ExperimentState) -> Iterator[str]:
+        if self.resume in ("errored", "restart_errored"):
+            yield from (t.trial_id for t in state.trials.values() if t.status is TrialStatus.ERRORED)
+
+    def _longer(self, state: ExperimentState) -> Iterator[str]:
+        """The trials that ended themselves at a threshold of `stop` which is further away now."""
+        if self.rules.stop == state.rules.stop:
+            return
+        then, now = self._criteria(state.rules), self._criteria(self.rules)
+        for trial in state.trials.values():
+            last = trial.last_result
+            if trial.status is TrialStatus.TERMINATED and last is not None and last.done:
+                if then.reason(last) and not now.reason(last):
+                    yield trial.trial_id
+
+    def _is_lifted(self, state: ExperimentState) -> bool:
+        """Whether what ended the experiment early would not end it any more."""
+        if state.stopping is None:
+            return False
+        if state.rules.time_budget_s is not None and state.elapsed_s >= state.rules.time_budget_s:
+            return not self._is_out_of_time(state)
+        failed_fast = state.rules.fail_fast and state.by_status()[TrialStatus.ERRORED]
+        return bool(failed_fast) and (not self.rules.fail_fast or any(self._errored(state)))
+
+    def _cut_off(self, state: ExperimentState) -> Iterator[str]:
+        """The trials that only the end of the experiment ended."""
+        for trial in state.trials.values():
+            if trial.status is TrialStatus.TERMINATED and trial.reason == state.stopping:
+                yield trial.trial_id
+
+    def _criteria(self, rules: Rules) -> StopCriteria:
+        return StopCriteria.parse(rules.stop, metric=self.objective.metric, mode=self.objective.mode)
