@@ -1,74 +1,57 @@
-"""`make bench`: the same work by tune_flows and by Ray Tune, in turns on this machine, as a table of ratios.
+"""`make bench`: what tune_flows costs, beside Ray Tune where that has the same, in turns on this machine.
 
-    python tests/benchmarks/bench.py [--repeat N] [SCENARIO ...]
+    python tests/benchmarks/bench.py [--repeat N] [WHAT ...]
 
-Nothing is asserted: a figure of one machine is no bound for another. The ratio of the two sides, measured in
-turns in one run, is what can be quoted.
+Nothing is asserted: a figure of one machine is no bound for another. The ratio of two sides,
+measured in turns in one run, is what can be quoted.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.work import BY_TRIALS, SCENARIOS, WORK  # noqa: E402
+from tests.benchmarks.commit import print_commit
+from tests.benchmarks.cost import print_cost
+from tests.benchmarks.resume import print_resume
+from tests.benchmarks.speed import print_speed
+from tests.benchmarks.work import SCENARIOS
 
-
-def measured(module: str, scenarios: list[str]) -> dict[str, dict[str, float]]:
-    """Seconds of each scenario, measured in a process of its own."""
-    run = subprocess.run(
-        [sys.executable, "-m", f"tests.benchmarks.{module}", *scenarios],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        sys.exit(f"{module} failed:\n{run.stderr}")
-    rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('{"scenario"')]
-    return {row["scenario"]: row for row in rows}
-
-
-def row(name: str, span: str, runs: list[tuple[dict[str, float], dict[str, float]]]) -> str:
-    """One line of the table: both rates, and the ratio pair by pair."""
-    work = WORK[name]
-    amount, unit = (work.trials, "trials/s") if name in BY_TRIALS else (work.trials * work.steps, "steps/s")
-    rates = [statistics.median(amount / run[side][span] for run in runs) for side in (0, 1)]
-    ratios = sorted(theirs[span] / ours[span] for ours, theirs in runs)
-    figures = "".join(f"{rate:>11,.{1 if rate < 100 else 0}f} {unit}" for rate in rates)
-    spread = f"{ratios[0]:,.1f} to {ratios[-1]:,.1f}"
-    return f"{SCENARIOS[name]:62}{span:10}{figures}{statistics.median(ratios):>8,.1f}x  ({spread})"
+SECTIONS = {
+    "speed": "the scenarios below, beside Ray Tune; about 3 minutes a turn",
+    "commit": "what commits take from training at 100 results/s; about 3 minutes a turn",
+    "cost": "requests, bytes and CPU time from 100 to 10,000 trials; 5 to 10 minutes, once",
+    "resume": "10,000 trials of 20 results, beside Ray Tune; about 5 minutes and 2 minutes a turn",
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all"
+    told = [f"  {name:12}{what}" for name, what in (SECTIONS | SCENARIOS).items()]
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="WHAT is one of\n" + "\n".join(told),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--repeat", type=int, default=3, help="how often each side runs, in turns")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="what to measure; default: all sections")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="how often each side runs, in turns (default: 3)"
+    )
     arguments = parser.parse_args()
-    scenarios = arguments.scenarios or list(SCENARIOS)
-    if unknown := set(scenarios) - set(SCENARIOS):
-        parser.error(f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(SCENARIOS)}")
-
-    pairs: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {name: [] for name in scenarios}
-    for turn in range(arguments.repeat):
-        print(f"turn {turn + 1} of {arguments.repeat} ...", file=sys.stderr, flush=True)
-        ours, theirs = measured("ours", scenarios), measured("ray_tune", scenarios)
-        for name in scenarios:
-            pairs[name].append((ours[name], theirs[name]))
-
-    print("call: the whole call, worker processes started. training: from the first step to the last one.\n")
-    print(f"{'':72}{'tune_flows':>19}{'Ray Tune':>19}{'ratio':>9}  (range)")
-    for name in scenarios:
-        for span in ("call", "training"):
-            print(row(name, span, pairs[name]))
+    what = arguments.what or list(SECTIONS)
+    if unknown := set(what) - set(SECTIONS) - set(SCENARIOS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(SECTIONS | SCENARIOS)}")
+    scenarios = [name for name in SCENARIOS if "speed" in what or name in what]
+    sections = {
+        "speed": lambda: print_speed(scenarios, arguments.repeat),
+        "commit": lambda: print_commit(arguments.repeat),
+        "cost": print_cost,
+        "resume": lambda: print_resume(arguments.repeat),
+    }
+    for name, section in sections.items():
+        if name in what or (name == "speed" and scenarios):
+            section()
+            print(flush=True)
 
 
 if __name__ == "__main__":
