@@ -1,5 +1,6 @@
 """What the library logs, in the log of the flow run."""
 
+import contextvars
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ class _ToRun(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._run_logger = get_run_logger()
+        self._context = contextvars.copy_context()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the message of the record, at its level."""
-        self._run_logger.log(record.levelno, "%s", record.getMessage())
+        # Threads that know nothing of the run, such as the journal's, would use other settings of Prefect.
+        self._context.copy().run(self._run_logger.log, record.levelno, "%s", record.getMessage())
 
 
 @contextmanager

@@ -1,22 +1,58 @@
-"""A segment of a trial as a Prefect task run: it retries when its trial is tried again."""
+"""A segment of a trial as a Prefect task run: it retries when its trial is tried again.
+
+The delay before a retry is the runner's, and comes with the fault; Prefect shows it as AwaitingRetry.
+"""
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Coroutine, Generator, Iterable
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.exceptions import Abort, Pause
 from prefect.states import Completed
+from pydantic import PrivateAttr
 
+from tune_flows.executors.ray import run_plainly
 from tune_flows.executors.segment import Segment, SegmentFault
 
 __all__ = ["quiet_segments", "run_as_task"]
 
+_log = logging.getLogger(__name__)
 _MOST_RETRIES = 10_000
 """How often a trial is tried again is the runner's decision; Prefect's own limit must not come before it."""
+
+
+class _SegmentRun(TaskRun):
+    """A task run whose retries say what they are for: the engine gives those states no message."""
+
+    _cause: str | None = PrivateAttr(default=None)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field of a task run
+        if name == "state" and value.name in ("AwaitingRetry", "Retrying"):
+            value.message = value.message or self._cause
+        super().__setattr__(name, value)
+
+    def blame(self, cause: str) -> None:
+        """The states of the next retry say `cause`."""
+        self._cause = cause
+
+
+class _SegmentTask(Task[[str, Segment], Coroutine[Any, Any, State[None]]]):
+    """Its copy for each segment waits as long as the fault says before it retries."""
+
+    async def create_local_run(self, *args: Any, **kwargs: Any) -> TaskRun:  # noqa: ANN401 - the engine's
+        """As the engine asks for it."""
+        run = await super().create_local_run(*args, **kwargs)
+        return _SegmentRun.model_construct(run.model_fields_set, **dict(run))
+
+
+class _SegmentBroken(Exception):
+    """The segment itself raised, which is a bug: nobody could carry it out."""
 
 
 async def _is_tried_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -24,7 +60,21 @@ async def _is_tried_again(task: Task[..., Any], task_run: TaskRun, state: State[
     return isinstance(error, SegmentFault) and error.will_retry
 
 
-@task(
+async def _execute(title: str, segment: Segment) -> State[None]:
+    try:
+        done = await segment.execute()
+    except SegmentFault as fault:
+        _tell(fault)
+        raise
+    except Exception as error:
+        raise _SegmentBroken(str(error)) from error
+    finally:
+        _tag_present_run(segment.trial_ids)
+    return Completed(message=done)
+
+
+_segment = _SegmentTask(
+    _execute,
     name="segment",
     task_run_name="{title}",
     retries=_MOST_RETRIES,
@@ -32,12 +82,18 @@ async def _is_tried_again(task: Task[..., Any], task_run: TaskRun, state: State[
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def _segment(title: str, segment: Segment) -> State[None]:
-    try:
-        done = await segment.execute()
-    finally:
-        _tag_present_run(segment.trial_ids)
-    return Completed(message=done)
+
+
+def _tell(fault: SegmentFault) -> None:
+    """The fault in the log of the task run, and the retry, if there is one, as the engine is to make it."""
+    log, context = get_run_logger(), TaskRunContext.get()
+    if not fault.will_retry:
+        log.error("%s\n%s", fault, fault.traceback)
+        return
+    log.warning("%s; tried again", fault)
+    if context is not None and isinstance(context.task_run, _SegmentRun):
+        context.task_run.blame(str(fault))
+        context.task.retry_delay_seconds = fault.retry_delay_s or None
 
 
 def _tag_present_run(trial_ids: Iterable[str]) -> None:
@@ -55,10 +111,20 @@ def _tag_present_run(trial_ids: Iterable[str]) -> None:
 async def run_as_task(segment: Segment) -> None:
     """Run the segment as a task run of the present flow run, named and tagged by the trials that it served.
 
+    Where Prefect does not let it run, training goes on without: a suspended flow run begins no task run.
+
     Raises:
         SegmentFault: A trial faulted and is not tried again in this task run.
     """
-    await _segment(segment.title, segment)
+    try:
+        await copy(_segment)(segment.title, segment)
+    except (SegmentFault, _SegmentBroken):
+        raise
+    except Pause:
+        await run_plainly(segment)
+    except (Abort, Exception) as error:
+        _log.warning("%s goes on without a task run, which Prefect could not make: %s", segment.title, error)
+        await run_plainly(segment)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.objective import Objective
-from tune_flows.parameters import CheckpointConfig, FailureConfig, require_fit, rules_of
+from tune_flows.parameters import CheckpointConfig, FailureConfig, require_fit, require_seconds, rules_of
 from tune_flows.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler
 from tune_flows.search import OptunaSearch, RandomSearch
 
@@ -37,6 +37,44 @@ def test_groups_become_rules():
     assert (made.max_failures, made.max_infra_failures, made.fail_fast) == (1, 5, True)
     assert (made.checkpoint_at_end, made.num_to_keep) == (True, 2)
     assert checkpoints == CheckpointConfig(checkpoint_at_end=True, num_to_keep=2)
+    assert (made.checkpoint_score_attribute, made.checkpoint_score_order) == (None, "max")
+
+
+def test_checkpoints_are_kept_by_their_score():
+    config = {"num_to_keep": 2, "checkpoint_score_attribute": "loss", "checkpoint_score_order": "min"}
+    made, _ = rules(checkpoint_config=config)
+    assert (made.num_to_keep, made.checkpoint_score_attribute, made.checkpoint_score_order) == (
+        2,
+        "loss",
+        "min",
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"checkpoint_score_attribute": "loss"}, "num_to_keep beside checkpoint_score_attribute"),
+        (
+            {"num_to_keep": 1, "checkpoint_score_order": "min"},
+            "checkpoint_score_attribute, the metric that checkpoint_score_order is about",
+        ),
+        ({"num_to_keep": 1, "checkpoint_score_attribute": ""}, "checkpoint_score_attribute: got ''"),
+        (
+            {"num_to_keep": 1, "checkpoint_score_attribute": "x", "checkpoint_score_order": "up"},
+            "checkpoint_score_order: got 'up', expected 'min' or 'max'",
+        ),
+    ],
+)
+def test_scores_without_use_are_refused(config, message):
+    with pytest.raises(InvalidParameter, match=f"checkpoint_config.*{message}"):
+        rules(checkpoint_config=config)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
+def test_seconds_are_named_and_finite(value):
+    assert [require_seconds("storage_retry_s", good) for good in (0.0, 7.5)] == [0.0, 7.5]
+    with pytest.raises(InvalidParameter, match="storage_retry_s: got"):
+        require_seconds("storage_retry_s", value)
 
 
 def test_no_limit_of_samples_needs_a_limit_of_time():

@@ -1,18 +1,26 @@
 """The parameters of `tune` beside its policies: groups of fields, their bounds, what they mean together."""
 
 import math
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
+from tune_flows.core.backoff import LONGEST_DELAY_S
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.objective import Objective
+from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.schema import invalid_parameter
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import SearchAlg
 
-__all__ = ["CheckpointConfig", "FailureConfig", "TrainableParam", "require_fit", "rules_of"]
+__all__ = [
+    "CheckpointConfig",
+    "FailureConfig",
+    "TrainableParam",
+    "require_fit",
+    "require_seconds",
+    "rules_of",
+]
 
 Group = TypeVar("Group", bound=BaseModel)
 
@@ -40,8 +48,27 @@ class CheckpointConfig(BaseModel):
     )
     checkpoint_at_end: bool = Field(default=False, description="Whether a trial saves one when it ends.")
     num_to_keep: int | None = Field(
-        default=None, ge=1, description="Newest checkpoints kept of a trial; null: all."
+        default=None,
+        ge=1,
+        description="Checkpoints kept of a trial: the newest ones, or the best ones if there is a "
+        "checkpoint_score_attribute, and the newest besides; null: all.",
     )
+    checkpoint_score_attribute: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Reported metric whose value says which checkpoints are the best; null: keep the newest.",
+    )
+    checkpoint_score_order: Mode = Field(
+        default="max", description="Whether smaller ('min') or larger ('max') values of it are better."
+    )
+
+    @model_validator(mode="after")
+    def _has_use_for_scores(self) -> Self:
+        if self.checkpoint_score_attribute is not None and self.num_to_keep is None:
+            raise ValueError("num_to_keep beside checkpoint_score_attribute; without it all are kept")
+        if self.checkpoint_score_attribute is None and self.checkpoint_score_order == "min":
+            raise ValueError("checkpoint_score_attribute, the metric that checkpoint_score_order is about")
+        return self
 
 
 class FailureConfig(BaseModel):
@@ -53,9 +80,28 @@ class FailureConfig(BaseModel):
         default=0, ge=-1, description="Errors of its training code that a trial survives; -1: any number."
     )
     max_infra_failures: int = Field(
-        default=3, ge=-1, description="Lost workers, nodes and uploads that a trial survives; -1: any number."
+        default=3,
+        ge=-1,
+        description="Lost workers and nodes, hung steps and failed uploads that a trial survives; -1: any "
+        "number. A preemption that the cluster announces does not count.",
     )
-    fail_fast: bool = Field(default=False, description="Whether the first failed trial ends the experiment.")
+    max_restore_failures: int = Field(
+        default=3,
+        ge=-1,
+        description="Failed downloads of the checkpoint to go on from that a trial survives; -1: any number.",
+    )
+    retry_delay_s: float = Field(
+        default=0.5,
+        ge=0,
+        le=LONGEST_DELAY_S,
+        description="Seconds before a trial is tried again, at most; doubled with each fault in a row, up to "
+        f"{LONGEST_DELAY_S:g} s, and shortened at random by up to half. 0: at once.",
+    )
+    fail_fast: bool | Literal["raise"] = Field(
+        default=False,
+        description="true: the first failed trial stops the others in order and fails the run; 'raise': the "
+        "run fails at once, with the trial's own exception.",
+    )
 
 
 def require_fit(
@@ -97,6 +143,17 @@ def require_fit(
             )
 
 
+def require_seconds(parameter: str, value: float) -> float:
+    """The value, if it is a length of time.
+
+    Raises:
+        InvalidParameter: It is below 0, infinite or no number.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise InvalidParameter.of(parameter, value, "a finite number of seconds, 0 or more")
+    return value
+
+
 def rules_of(
     *,
     num_samples: int,
@@ -127,9 +184,13 @@ def rules_of(
         max_concurrent_trials=max_concurrent_trials,
         max_failures=failures.max_failures,
         max_infra_failures=failures.max_infra_failures,
+        max_restore_failures=failures.max_restore_failures,
+        retry_delay_s=failures.retry_delay_s,
         fail_fast=failures.fail_fast,
         checkpoint_at_end=checkpoints.checkpoint_at_end,
         num_to_keep=checkpoints.num_to_keep,
+        checkpoint_score_attribute=checkpoints.checkpoint_score_attribute,
+        checkpoint_score_order=checkpoints.checkpoint_score_order,
         time_budget_s=time_budget_s,
         max_steps_per_task=max_steps_per_task,
     )

@@ -1,5 +1,6 @@
 """Live progress: a small display on a terminal, a log line now and then elsewhere."""
 
+import contextvars
 import logging
 import sys
 import time
@@ -142,7 +143,8 @@ def _as_log_lines(progress: Progress, log: InfoLog) -> Generator[None]:
                 log.info("%s", line)
                 told = line
 
-    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    context = contextvars.copy_context()  # of the run: its settings say where log lines go
+    thread = threading.Thread(target=context.run, args=(tell,), name="progress", daemon=True)
     thread.start()
     try:
         yield

@@ -89,7 +89,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is such a process; one that nobody has reaped yet does not count."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -74,6 +74,7 @@ WRONG = [
     ("max_concurrent_trials", 0, "1 or more"),
     ("max_steps_per_task", 0, "1 or more"),
     ("max_task_runs_per_s", 0.0, "above 0"),
+    ("storage_retry_s", -1.0, "0 or more"),
     ("resources_per_trial", {"cpu": -1}, "0 or more"),
     ("name", "a/b", "letters"),
     ("storage_path", "nowhere://bucket", "protocol"),

@@ -90,7 +90,7 @@ def test_an_order_before_the_trial_has_begun(started: Callable[..., Any], order:
     if order is STOP:
         assert events[-1] == TrialCompleted("trial-00000", 1, "enough")
     else:
-        assert isinstance(events[-2], CheckpointSaved) or not done
+        assert not done or isinstance(events[-2], CheckpointSaved)
         assert events[-1] == TrialPaused("trial-00000", 1)
 
 

@@ -1,4 +1,4 @@
-"""The same storage and name again: finished, unfinished, grown, changed."""
+"""The same storage and name again: finished, unfinished, grown, extended, failed, changed."""
 
 import os
 import signal
@@ -14,7 +14,14 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from tests.integration.observe import iterations, records, task_runs, until
 from tests.integration.trainables import Climber, climb
-from tune_flows import ExperimentMismatch, TuneResult, tune, uniform
+from tune_flows import (
+    ExperimentExists,
+    ExperimentMismatch,
+    ExperimentNotFound,
+    TuneResult,
+    tune,
+    uniform,
+)
 from tune_flows.core.events import DriverStarted
 from tune_flows.schedulers import ASHAScheduler
 from tune_flows.search import RandomSearch
@@ -74,7 +81,6 @@ def test_other_parameters_are_refused_with_all_differences(call: Call):
             mode="min",
             search_alg=RandomSearch(seed=2),
             scheduler=ASHAScheduler(max_t=27, reduction_factor=3),
-            stop={"training_iteration": 4},
         )
 
     message = str(caught.value)
@@ -87,10 +93,51 @@ def test_other_parameters_are_refused_with_all_differences(call: Call):
         "mode: was 'max', is now 'min'",
         "search_alg['seed']: was 1, is now 2",
         "scheduler['max_t']: was 9, is now 27",
-        "stop['training_iteration']: was 3.0, is now 4.0",
     ]
     assert records(first.experiment_url) == before
     assert call() == first
+
+
+def test_a_stop_that_is_further_away_extends_it(call: Call):
+    longer = {"scheduler": None, "param_space": {"slope": uniform(0, 1), "steps": 8}}
+    first = call(**longer)
+    assert iterations(first.experiment_url) == {f"trial-{i:05d}": [1, 2, 3] for i in range(2)}
+
+    extended = call(**longer, stop={"training_iteration": 7})
+
+    assert iterations(first.experiment_url) == {f"trial-{i:05d}": [1, 2, 3, 4, 5, 6, 7] for i in range(2)}
+    frame = extended.dataframe()
+    assert set(frame[frame["training_iteration"] > 3]["begun"]) == {3}, "each went on from its checkpoint"
+
+
+@pytest.mark.parametrize(("resume", "begun"), [("errored", 1), ("restart_errored", 0)])
+def test_failed_trials_run_again(call: Call, tmp_path: Path, resume: str, begun: int):
+    luck = tmp_path / "luck"
+    unlucky = {"scheduler": None, "param_space": {"slope": 1.0, "steps": 3, "raise_at": 2, "once": str(luck)}}
+    first = call(**unlucky)
+    assert list(first.errors) == ["trial-00000"] or list(first.errors) == ["trial-00001"]
+    failed = next(iter(first.errors))
+    assert call(**unlucky) == first
+
+    result = call(**unlucky, resume=resume)
+
+    assert result.errors == {}
+    frame = result.dataframe()
+    assert frame.groupby("trial_id")["training_iteration"].apply(list).tolist() == [[1, 2, 3]] * 2
+    last = frame[frame["training_iteration"] == 3].set_index("trial_id")["begun"]
+    assert last[failed] == begun
+
+
+def test_what_must_and_must_not_exist(call: Call, tmp_path: Path, name: str):
+    with pytest.raises(ExperimentNotFound, match='resume: got "must"'):
+        call(resume="must")
+    assert not (tmp_path / name).exists()
+
+    first = call(resume="never")
+
+    assert call(resume="must") == first
+    with pytest.raises(ExperimentExists, match='resume: got "never"'):
+        call(resume="never")
 
 
 DRIVER = """

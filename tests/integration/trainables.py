@@ -121,3 +121,23 @@ class Hanging(Trainable):
         if self.iteration:
             wait_for(self.config["gate"])
         return {"score": 0}
+
+
+class Gated(Trainable):
+    """Its step `hold_at` says in `folder` that it has begun, and waits for the file `gate`."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.total = self.restored = 0
+
+    def step(self) -> dict[str, Any]:
+        if self.iteration + 1 == self.config["hold_at"]:
+            Path(self.config["folder"], f"{self.trial_id}.held").touch()
+            wait_for(self.config["gate"])
+        self.total += 1
+        return {"score": self.total, "restored": self.restored, "pid": os.getpid()}
+
+    def save_checkpoint(self, checkpoint_dir: Path) -> dict[str, Any]:
+        return {"total": self.total}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.total = self.restored = checkpoint["total"]

@@ -1,0 +1,28 @@
+"""A console that breaks does not end the run: whoever showed its output, such as a worker, is gone."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console
+
+__all__ = ["console_may_break"]
+
+
+@contextmanager
+def console_may_break() -> Generator[None]:
+    """A log line that nobody can read any more is dropped; rich, by which Prefect logs, would exit."""
+    exits = Console.on_broken_pipe
+    setattr(Console, "on_broken_pipe", _go_quiet)  # noqa: B010 - its parameter is not called `self`
+    try:
+        yield
+    finally:
+        Console.on_broken_pipe = exits
+
+
+def _go_quiet(console: Console) -> None:
+    console.quiet = True
+    with suppress(OSError, ValueError):  # a file of its own without a descriptor, or closed
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, console.file.fileno())  # what else is printed there has no reader either
+        os.close(devnull)

@@ -1,0 +1,162 @@
+"""A run of two trials that stand in their fourth step until a gate is opened, for tests of how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+
+from tests.integration.observe import (
+    flow_runs,
+    is_alive,
+    iterations,
+    processes_of,
+    records,
+    until,
+)
+from tests.integration.trainables import Gated
+from tune_flows import TuneResult, tune
+from tune_flows.core.events import CheckpointSaved, DriverStopped, ResultsReported
+from tune_flows.experiment import fold
+from tune_flows.store import Journal, ObjectStore
+
+ROOT = Path(__file__).parents[2]
+STEPS = 7
+HELD = 4
+"""The step that waits for the gate."""
+ENDS = "The session ends"
+"""What the driver logs when it begins to end in order."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """One experiment, from outside."""
+
+    folder: Path
+    name: str
+    api: SyncPrefectClient
+    environment: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def gate(self) -> Path:
+        return self.folder / "gate"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def parameters(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "trainable": "tests.integration.trainables:Gated",
+            "param_space": {"folder": str(self.folder), "gate": str(self.gate), "hold_at": HELD},
+            "metric": "score",
+            "num_samples": 2,
+            "stop": {"training_iteration": STEPS},
+            "storage_path": str(self.folder),
+            "name": self.name,
+            **changes,
+        }
+
+    @contextmanager
+    def script(self, **changes: Any) -> Iterator["subprocess.Popen[str]"]:
+        """A process in a session of its own that calls `tune`, as from a terminal."""
+        code = f"import {__name__} as life; life.main()"
+        with self.log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, json.dumps(self.parameters(**changes))],
+                cwd=ROOT,
+                env=os.environ | self.environment | {"PREFECT_LOGGING_LEVEL": "WARNING"},
+                stdout=output,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def until_held(self) -> None:
+        """Both trials stand in the step that waits; what came before waits with them in the workers."""
+        until(lambda: len(list(self.folder.glob("*.held"))) == 2, within_s=90)
+
+    def open_gate_as_it_ends(self) -> None:
+        """Let the step end once the driver has heard that it is to end: no other step is begun."""
+        until(self._says_that_it_ends)
+        self.gate.touch()
+
+    def _says_that_it_ends(self) -> bool:
+        """On its console or, where that is broken, in its log at the API."""
+        if ENDS in self.log.read_text():
+            return True
+        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self.run().id]))
+        return any(ENDS in line.message for line in self.api.read_logs(of_run))
+
+    def run(self) -> FlowRun:
+        """The newest flow run."""
+        return flow_runs(self.api, self.name)[-1]
+
+    def until_state(self, name: str, within_s: float = 30) -> FlowRun:
+        """The newest flow run, once it is in this state."""
+        until(lambda: self.run().state_name == name, within_s=within_s)
+        return self.run()
+
+    def check_saved(self) -> None:
+        """The session ended in order: the held step is done and saved, its workers are gone."""
+        whole = records(self.url)
+        assert isinstance(whole[-1], DriverStopped)
+        done = list(range(1, HELD + 1))
+        assert iterations(self.url) == {"trial-00000": done, "trial-00001": done}
+        saved = [r for r in whole if isinstance(r, CheckpointSaved)]
+        assert sorted((r.trial_id, r.checkpoint.iteration, r.interim) for r in saved) == [
+            ("trial-00000", HELD, True),
+            ("trial-00001", HELD, True),
+        ]
+        state = fold(Journal.read(ObjectStore(self.url)))
+        assert state.stopped
+        assert [trial.status for trial in state.trials.values()] == ["PAUSED", "PAUSED"]
+        self.check_gone()
+
+    def check_gone(self, session: int | None = None) -> None:
+        """No worker of the run is left, nor a process of its session."""
+        reported = [r for r in records(self.url) if isinstance(r, ResultsReported)]
+        pids = {result.metrics["pid"] for r in reported for result in r.results}
+        until(lambda: not any(map(is_alive, pids)), within_s=10)
+        if session is not None:
+            until(lambda: not processes_of(session), within_s=10)
+
+    def carry_on(self, restored: int = HELD) -> TuneResult:
+        """The same call again ends as an undisturbed run does; trials went on from where they were saved."""
+        before = records(self.url)
+        self.gate.touch()
+        result = tune(**self.parameters(trainable=Gated))
+        self.check_whole(result, restored)
+        assert records(self.url)[: len(before)] == before
+        return result
+
+    def check_whole(self, result: TuneResult, restored: int = HELD) -> None:
+        """Every iteration once, with the score that an undisturbed trial has."""
+        assert result.ended == "all trials done"
+        assert iterations(self.url) == {i: list(range(1, STEPS + 1)) for i in ("trial-00000", "trial-00001")}
+        frame = result.dataframe()
+        assert (frame["score"] == frame["training_iteration"]).all()
+        after = frame[frame["training_iteration"] > HELD]
+        assert set(after["restored"]) == {restored}
+
+
+def main() -> None:
+    """What a script does."""
+    tune(**json.loads(sys.argv[1]))
