@@ -32,6 +32,7 @@ _LAST_CALL_S = 2.0
 """Seconds that a commit gets which is under way when the run is cancelled and the storage does not answer."""
 _LOOK_EVERY_S = 30.0
 """Seconds without an event after which the driver looks whether another one has taken over."""
+_MOST_WARNINGS = 20
 _SUPERFLUOUS = "a checkpoint that nobody needs stays"
 
 Args = ParamSpec("Args")
@@ -136,8 +137,7 @@ class Driver:
         if slots is None:
             return None
         journal, runner, first = await asyncio.to_thread(self._experiment.claim)
-        for difference in runner.differences:
-            _log.warning("replaying the journal, a policy decides differently today; %s", difference)
+        _warn_of(runner.differences)
         snapshots = Snapshots(journal, least=self._snapshot_every)
         ending.push_async_callback(snapshots.close)
         self._beside_the_loop(_SUPERFLUOUS, collect_orphans, self._checkpoints, runner.state.copy())
@@ -231,3 +231,10 @@ class Driver:
         task = asyncio.create_task(run())
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+
+def _warn_of(differences: Sequence[str]) -> None:
+    for difference in differences[:_MOST_WARNINGS]:
+        _log.warning("replaying the journal, a policy decides differently today; %s", difference)
+    if len(differences) > _MOST_WARNINGS:
+        _log.warning("... and %d further decisions are others today", len(differences) - _MOST_WARNINGS)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.driver.shop import Curve, Shop
 from tune_flows.core.commands import LaunchSegment, StopTrial
-from tune_flows.core.decisions import TrialDecided
+from tune_flows.core.decisions import CONTINUE, TrialDecided
 from tune_flows.core.errors import PolicyError, ResourcesUnavailable, StorageError
 from tune_flows.core.events import TrialCompleted
 from tune_flows.core.rules import Rules
@@ -148,3 +148,22 @@ def test_a_cancelled_run_shuts_the_executor_down_and_can_be_carried_on(tmp_path)
     shop.executor = SimulatedExecutor
     assert shop.run().ended == "all trials done"
     assert shop.trainable is Curve
+
+
+@pytest.mark.parametrize("most", [20, 1])
+def test_a_policy_that_decides_differently_today_is_named_with_the_trial(tmp_path, monkeypatch, caplog, most):
+    shop = Shop(f"{tmp_path}/e", scheduler="tests.driver.shop:Greedy", num_samples=8, snapshot_every=1000)
+    assert shop.run_and_die(30, durable=True) is None
+    decided = shop.records(TrialDecided)
+    assert len(decided) > 1
+
+    monkeypatch.setattr("tests.driver.shop.Greedy.on_trial_result", lambda self, trial, result: CONTINUE)
+    monkeypatch.setattr("tune_flows.driver._MOST_WARNINGS", most)
+    state = shop.run()
+
+    lines = [record.getMessage() for record in caplog.records]
+    named = [line for line in lines if "scheduler tests.driver.shop:Greedy: journal: TrialDecided" in line]
+    assert len(named) == min(most, len(decided))
+    assert all(record.trial_id in line for record, line in zip(decided, named, strict=False))
+    assert any("further decisions are others today" in line for line in lines) == (most < len(decided))
+    assert all(state.trials[record.trial_id].iteration == record.iteration for record in decided)

@@ -29,6 +29,7 @@ def act(deed: str | None) -> Any:
             ctypes.string_at(0)
         case "abort":
             os.kill(os.getpid(), signal.SIGABRT)
+            time.sleep(600)  # the main thread takes the signal, some time later
         case "hang":
             time.sleep(600)
         case "hang in C":  # and let no other thread run
