@@ -107,7 +107,7 @@ class Driver:
         """Run until the experiment has ended or `stop` was called.
 
         Returns:
-            The state it ended or was left in; None: it was stopped before the experiment was taken over.
+            The state it ended or was left in; None: it was stopped before anything was recorded.
 
         Raises:
             ResourcesUnavailable: The executor cannot run even one trial. Final.
@@ -147,7 +147,7 @@ class Driver:
             CapacityChanged(slots),
         ]
         if self._why_stop is not None:
-            return runner.state
+            return None
         await self._iterate(journal, runner, snapshots, events)
         while runner.state.ended is None and self._why_stop is None:
             await self._iterate(journal, runner, snapshots, await self._next_events(journal, runner))

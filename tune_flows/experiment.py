@@ -99,6 +99,7 @@ class Experiment:
         self._scheduler = scheduler
         target = None if num_samples is None else num_samples * search_alg.variants(space)
         self._seen: Journal | None = None
+        self._journal: Journal | None = None
         self._wish = Wish(rules, target, self.objective, resume)
 
     def look(self) -> ExperimentState | None:
@@ -142,7 +143,7 @@ class Experiment:
             # since the look, another driver may have begun it, and is not to be fenced
             self._require_expected(Journal.read(self.store))
         writer = f"{socket.gethostname()}/{os.getpid()}"
-        journal = Journal.open(self.store, writer=writer, seen=self._seen)
+        journal = self._journal = Journal.open(self.store, writer=writer, seen=self._seen)
         self._seen = None
         if journal.header is None:
             journal.create_header(self._spec.to_json())
@@ -158,7 +159,14 @@ class Experiment:
         return journal, runner, self._wish.events(runner.state)
 
     def discard(self) -> None:
-        """Remove an experiment that proved to be impossible, so that it does not block the name."""
+        """Remove an experiment that proved to be impossible, so that it does not block the name.
+
+        Raises:
+            ExperimentFenced: Another driver has taken it over; nothing was removed. Final.
+            StorageError: The storage refused or did not answer; some may be removed.
+        """
+        if self._journal is not None:
+            self._journal.require_ownership()
         self.store.delete_prefix(CHECKPOINT_PREFIX)
         self.store.delete_prefix(ERROR_PREFIX)
         Journal.discard(self.store)

@@ -213,10 +213,12 @@ def tune(
         run, deadline = WatchedRun.present(), None if wall_s is None else began + wall_s
         watch = Watch(run, driver.stop, deadline=deadline)
         with run.witnessed():
-            state = _drive(driver, watch, progress, experiment.store) or state or ExperimentState()
+            reached = _drive(driver, watch, progress, experiment.store)
+        state = reached or replace(state or ExperimentState(), ended=None)  # what is left to do was not begun
         if watch.cause is Cause.PAUSED and state.ended is None:
             wait_while_paused(watch)
-            arguments["resume"] = "auto"  # what was asked for has been done
+            if reached is not None:
+                arguments["resume"] = "auto"  # what was asked for has been done
             return tune.fn(**arguments)
         if watch.cause is not None and state.ended is None and watch.cause is not Cause.OUT_OF_TIME:
             return ended_from_outside(watch)
@@ -267,7 +269,12 @@ def _drive(driver: Driver, watch: Watch, progress: Progress, store: ObjectStore)
             write_tables(store)
         raise
     if state is not None:
-        write_tables(store)
+        try:
+            write_tables(store)
+        except StorageError as error:
+            if state.ended is not None:
+                raise
+            log.warning("the tables of the stopped session could not be written: %s", error)
     return state
 
 

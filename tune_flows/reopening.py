@@ -5,14 +5,14 @@ an event, so a replay needs none of it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tune_flows.core.events import Event, ExperimentExtended, RulesChanged, TrialsReopened
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import TrialStatus
+from tune_flows.core.trial import Action, TrialStatus
 from tune_flows.stoppers import StopCriteria
 
 __all__ = ["Resume", "Wish"]
@@ -39,18 +39,25 @@ class Wish:
         """Whether nothing is left to do."""
         if state.ended is None:
             return False
-        return self._is_out_of_time(state) or not (self._grows(state) or self._reopens(state))
+        return self._is_held_back(state) or not (self._grows(state) or self._reopens(state))
 
     def events(self, state: ExperimentState) -> list[Event]:
         """What comes first in a session that begins in `state`."""
+        if self._is_held_back(state):
+            # What would extend it is for a session that can: until then the state must not have seen it.
+            rules = replace(self.rules, stop=state.rules.stop)
+            return [RulesChanged(rules)] if state.rules != rules else []
         first: list[Event] = []
         if state.rules != self.rules:
             first.append(RulesChanged(self.rules))
-        if not self._is_out_of_time(state):
-            first += self._reopens(state)
+        first += self._reopens(state)
         if state.target != self.target:
             first.append(ExperimentExtended(self.target))
         return first
+
+    def _is_held_back(self, state: ExperimentState) -> bool:
+        """Whether no trial may run, whatever else is asked for: no time is left, or one has failed fast."""
+        return self._is_out_of_time(state) or (self._failed_fast(state) and not self._is_lifted(state))
 
     def _is_out_of_time(self, state: ExperimentState) -> bool:
         budget = self.rules.time_budget_s
@@ -95,13 +102,19 @@ class Wish:
             return False
         if state.rules.time_budget_s is not None and state.elapsed_s >= state.rules.time_budget_s:
             return not self._is_out_of_time(state)
-        failed_fast = state.rules.fail_fast and state.by_status()[TrialStatus.ERRORED]
-        return bool(failed_fast) and (not self.rules.fail_fast or any(self._errored(state)))
+        return self._failed_fast(state) and (not self.rules.fail_fast or any(self._errored(state)))
+
+    def _failed_fast(self, state: ExperimentState) -> bool:
+        """Whether the first failed trial has ended the experiment, or is about to."""
+        early = state.stopping is not None and bool(state.rules.fail_fast)
+        return early and state.by_status()[TrialStatus.ERRORED] > 0
 
     def _cut_off(self, state: ExperimentState) -> Iterator[str]:
-        """The trials that only the end of the experiment ended."""
+        """The trials that only the end of the experiment ended, or is about to end."""
         for trial in state.trials.values():
-            if trial.status is TrialStatus.TERMINATED and trial.reason == state.stopping:
+            ends = trial.status is TrialStatus.TERMINATED or trial.pending is Action.STOP
+            itself = trial.last_result is not None and trial.last_result.done
+            if ends and trial.reason == state.stopping and not itself:
                 yield trial.trial_id
 
     def _criteria(self, rules: Rules) -> StopCriteria:

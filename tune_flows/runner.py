@@ -205,7 +205,7 @@ class TrialRunner:
 
     def _reopen(self, event: TrialsReopened) -> None:
         known = (self.state.trials.get(trial_id) for trial_id in event.trial_ids)
-        over = [trial for trial in known if trial is not None and trial.status.is_final]
+        over = [trial for trial in known if trial is not None and trial.is_over]
         self._turn.take(event)
         for trial in over:
             if event.restart:

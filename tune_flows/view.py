@@ -69,8 +69,8 @@ class ExperimentView:
         if header == self._header:
             self._read_on()
         else:  # removed, and begun anew under the same name
-            self._header = header
             self._begin()
+            self._header = header
         return self
 
     # -- what it is --------------------------------------------------------------------------

@@ -199,6 +199,29 @@ def test_the_older_of_two_drivers_stops_at_its_next_commit(shop):
     assert state.by_status()[TrialStatus.TERMINATED] == 6
 
 
+def test_a_driver_that_was_fenced_discards_nothing(shop):
+    """Whenever it is, also right before it finds that the metric is never reported."""
+
+    class TakeOver:
+        def __init__(self, step):
+            self.left = step
+
+        def on_step(self, state, step):
+            self.left -= 1
+            if self.left == 0:
+                Journal.open(ObjectStore(impossible.url), writer="new")
+
+    for step in range(1, 100):
+        takeover = TakeOver(step)
+        impossible = Shop(f"{shop.url}-{step}", trainable=Silent, slots=1, observers=[takeover])
+        with pytest.raises((ExperimentFenced, MetricNotReported)) as raised:
+            impossible.run()
+        assert (raised.type is ExperimentFenced) == (takeover.left <= 0) == (impossible.entries() > 0)
+        if raised.type is MetricNotReported:
+            break
+    assert step > 5
+
+
 def test_a_driver_with_nothing_to_commit_learns_of_a_takeover(shop, monkeypatch):
     monkeypatch.setattr("tune_flows.driver._LOOK_EVERY_S", 0.01)
 

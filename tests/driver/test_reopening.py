@@ -100,6 +100,66 @@ def test_more_time(shop):
     assert iterations(shop) == {trial_id: list(range(1, 10)) for trial_id in state.trials}
 
 
+def crashed_in_its_last_writes(url, **options):
+    """The experiment, left at each of its writes from the one that decided its end on."""
+    whole = Shop(f"{url}-entries", **options)
+    whole.run()
+    decided = next(
+        number
+        for number, entry in enumerate(whole.journal().entries())
+        if any(record["type"] == "StopDecided" for record in entry.records)
+    )
+    for writes in range(decided, whole.entries() + 1):
+        left = Shop(f"{url}-{writes}", **options)
+        left.run_and_die(writes, durable=True)
+        yield left
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_more_time_after_a_crash_at_the_end_of_the_first(shop, at_end):
+    for left in crashed_in_its_last_writes(
+        shop.url, rules=Rules(time_budget_s=12.0, checkpoint_at_end=at_end)
+    ):
+        left.rules = Rules(checkpoint_at_end=at_end)
+        state = left.run()
+        assert {trial.iteration for trial in state.trials.values()} == {9}, left.url
+        assert iterations(left) == {trial_id: list(range(1, 10)) for trial_id in state.trials}
+        assert fold(left.journal()) == state
+
+
+def test_the_others_go_on_after_a_crash_in_a_fast_failure(shop):
+    for left in crashed_in_its_last_writes(shop.url, rules=Rules(fail_fast=True), fault=fails_at_first):
+        left.fault, left.rules, left.resume = None, Rules(), "errored"
+        assert {trial.iteration for trial in left.run().trials.values()} == {9}, left.url
+
+
+@pytest.mark.parametrize("budget_s", [7.33, 10.29, 10.66, 12.51, 18.06])
+def test_a_trial_that_ended_itself_when_time_was_up_has_ended(shop, budget_s):
+    shop.checkpoint_frequency = 1
+    shop.rules = Rules(time_budget_s=budget_s, checkpoint_at_end=True)
+    shop.run()
+    shop.rules = Rules(checkpoint_at_end=True)
+    assert {trial.iteration for trial in shop.run().trials.values()} == {9}
+
+
+def test_a_stop_that_is_further_away_is_not_forgotten_while_there_is_no_time(shop):
+    for left in crashed_in_its_last_writes(shop.url, rules=Rules(time_budget_s=12.0)):
+        left.stop = {"training_iteration": 12}
+        left.run()
+        left.rules = Rules()
+        assert {trial.iteration for trial in left.run().trials.values()} == {12}, left.url
+
+
+def test_more_samples_do_not_heal_a_fast_failure(shop):
+    shop.fault, shop.rules = fails_at_first, Rules(fail_fast=True)
+    first = shop.run()
+    shop.num_samples = 8
+    assert shop.run() == first
+    shop.resume, shop.fault = "errored", None
+    state = shop.run()
+    assert metrics(state) == metrics(Shop(f"{shop.url}-whole", num_samples=8).run())
+
+
 def test_a_budget_that_is_taken_away(shop):
     shop.rules = Rules(time_budget_s=12.0)
     shop.run()

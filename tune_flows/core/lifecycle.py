@@ -81,11 +81,11 @@ def reopened(trial: Trial, *, restart: bool) -> Trial:
     Raises:
         InvalidTransition: It is not over; nothing has changed.
     """
-    if not trial.status.is_final:
+    if not trial.is_over:
         raise InvalidTransition(f"{trial}: cannot be reopened; only a trial that is over can.")
-    fresh = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None} if restart else {}
+    void = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None, "error": None}
     budget = {"failures": 0, "infra_failures": 0, "restore_failures": 0}
-    return replace(trial, status=_S.PENDING, reason=None, **budget, **fresh)
+    return replace(trial, status=_S.PENDING, reason=None, pending=None, **budget, **(void if restart else {}))
 
 
 def released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial

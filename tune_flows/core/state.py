@@ -222,7 +222,7 @@ class ExperimentState:
     @apply.register
     def _(self, record: TrialsReopened) -> None:
         self.ended = self.stopping = None
-        over = {i for i in record.trial_ids if i in self.trials and self.trials[i].status.is_final}
+        over = {i for i in record.trial_ids if i in self.trials and self.trials[i].is_over}
         for trial_id in over:
             self.trials[trial_id] = reopened(self.trials[trial_id], restart=record.restart)
         self.live = {trial_id: None for trial_id in self.trials if trial_id in self.live or trial_id in over}

@@ -126,6 +126,12 @@ class Trial:
     """Why the trial ended, in a few words."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or was told to and holds no worker that could still do so."""
+        told = self.pending is Action.STOP and self.status is not TrialStatus.RUNNING
+        return self.status.is_final or told
+
+    @property
     def checkpoint(self) -> CheckpointRef | None:
         """The newest durable checkpoint."""
         return self.checkpoints[-1] if self.checkpoints else None
