@@ -12,7 +12,7 @@ from tune_flows.core.events import Event, ExperimentExtended, RulesChanged, Tria
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import Action, TrialStatus
+from tune_flows.core.trial import Action, Trial, TrialStatus
 from tune_flows.stoppers import StopCriteria
 
 __all__ = ["Resume", "Wish"]
@@ -92,7 +92,7 @@ class Wish:
         then, now = self._criteria(state.rules), self._criteria(self.rules)
         for trial in state.trials.values():
             last = trial.last_result
-            if trial.status is TrialStatus.TERMINATED and last is not None and last.done:
+            if _ends(trial) and last is not None and last.done:
                 if then.reason(last) and not now.reason(last):
                     yield trial.trial_id
 
@@ -110,12 +110,16 @@ class Wish:
         return early and state.by_status()[TrialStatus.ERRORED] > 0
 
     def _cut_off(self, state: ExperimentState) -> Iterator[str]:
-        """The trials that only the end of the experiment ended, or is about to end."""
+        """The trials that only the end of the experiment ended."""
         for trial in state.trials.values():
-            ends = trial.status is TrialStatus.TERMINATED or trial.pending is Action.STOP
             itself = trial.last_result is not None and trial.last_result.done
-            if ends and trial.reason == state.stopping and not itself:
+            if _ends(trial) and trial.reason == state.stopping and not itself:
                 yield trial.trial_id
 
     def _criteria(self, rules: Rules) -> StopCriteria:
         return StopCriteria.parse(rules.stop, metric=self.objective.metric, mode=self.objective.mode)
+
+
+def _ends(trial: Trial) -> bool:
+    """Whether it has ended in order, or would have if its driver had not died."""
+    return trial.status is TrialStatus.TERMINATED or trial.pending is Action.STOP

@@ -5,11 +5,15 @@ from collections import Counter
 import pytest
 
 from tests.driver.shop import Shop
+from tune_flows.core.decisions import TrialLaunched, TrialSuggested
 from tune_flows.core.errors import ExperimentExists, ExperimentNotFound, TrainableError
-from tune_flows.core.events import ResultsReported, TrialsReopened
+from tune_flows.core.events import DriverStarted, ResultsReported, RulesChanged, TrialsReopened
+from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
-from tune_flows.core.trial import TrialStatus
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import Result, TrialStatus
 from tune_flows.experiment import fold
+from tune_flows.reopening import Wish
 
 TERMINATED, ERRORED = TrialStatus.TERMINATED, TrialStatus.ERRORED
 
@@ -51,6 +55,23 @@ def test_more_iterations(shop):
     assert metrics(state) == metrics(Shop(f"{shop.url}-whole", stop={"training_iteration": 12}).run())
     assert fold(shop.journal()) == state
     assert shop.run() == state
+
+
+def test_more_iterations_for_a_trial_whose_driver_died_before_it_heard_of_its_end():
+    rules, further = (Rules(stop={"training_iteration": n}) for n in (3, 5))
+    state = ExperimentState(rules=rules, target=1)
+    for record in (
+        DriverStarted(1, at=1.0),
+        TrialSuggested("t", {}),
+        TrialLaunched("t", 1, None),
+        ResultsReported("t", 1, (Result(3, {}, 1.0, 3.0, 3.0, done=True),)),
+    ):
+        state.apply(record)
+    first = Wish(further, 1, Objective(None)).events(state)
+    assert first == [RulesChanged(further), TrialsReopened(("t",))]
+    for event in (DriverStarted(2, at=9.0), *first):
+        state.apply(event)
+    assert (state.trials["t"].status, state.trials["t"].pending) == (TrialStatus.PENDING, None)
 
 
 def test_a_nearer_stop_reopens_nothing(shop):

@@ -15,6 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from tests.integration.observe import iterations, records, task_runs, until
 from tests.integration.trainables import Climber, climb
 from tune_flows import (
+    AllTrialsFailed,
     ExperimentExists,
     ExperimentMismatch,
     ExperimentNotFound,
@@ -56,6 +57,32 @@ def test_a_finished_experiment_is_returned_at_once(call: Call, name: str, prefec
 
     assert call() == first
     assert (records(first.experiment_url), task_runs(prefect_api, name)) == before
+
+
+def test_what_a_driver_did_not_come_to_is_made_up_for(call: Call):
+    first = call()
+    folder = Path(first.experiment_url)
+    derived = {name: (folder / name).read_bytes() for name in ("result.json", "trials.parquet")}
+    orphan = folder / "ckpt" / "trial-00000" / f"1-{'0' * 32}"
+    (orphan / "files").mkdir(parents=True)
+    (orphan / "files" / "half").touch()
+    for name in derived:
+        (folder / name).unlink()
+
+    assert call() == first
+
+    assert {name: (folder / name).read_bytes() for name in derived} == derived
+    assert not list(orphan.rglob("half"))
+
+
+def test_a_retry_of_the_flow_run_carries_on_what_must_not_have_existed(call: Call, tmp_path: Path, name: str):
+    hopeless = {**BEGUN, "scheduler": None, "param_space": {"slope": 1.0, "raise_at": 2}, "resume": "never"}
+
+    with pytest.raises(AllTrialsFailed):
+        tune.with_options(retries=1)(**hopeless, storage_path=str(tmp_path), name=name)
+
+    with pytest.raises(ExperimentExists):
+        call(**hopeless)
 
 
 def test_more_samples_extend_it(call: Call):

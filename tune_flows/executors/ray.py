@@ -25,6 +25,7 @@ from tune_flows.executors.cluster import Cluster
 from tune_flows.executors.faults import WorkerFault
 from tune_flows.executors.resources import Resources
 from tune_flows.executors.segment import HoldTrial, Lease, Order, Segment, SegmentFault
+from tune_flows.executors.verdicts import Verdicts
 from tune_flows.executors.worker import Worker
 from tune_flows.executors.workforce import Workforce
 
@@ -129,21 +130,22 @@ class RayExecutor:
         self._watch = CapacityWatch(self._cluster, self._resources, self._resize)
         self._step_timeout_s = step_timeout_s
         self._raise_errors = raise_errors
-        self._errors: dict[str, Exception] = {}
-        self.own_error: Exception | None = None
-        """With `raise_errors`: what the first trial that is not tried again raised, if that can be sent."""
+        self._verdicts = Verdicts()
         self._workforce = Workforce(self._new_worker, reuse=reuse_workers)
         self._run_segment = run_segment
         self._max_segments_per_s = max_segments_per_s
         self._parked: list[Segment] = []
-        self._accused: dict[str, Segment] = {}
-        self._judged: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready: list[Event] = []
         self._wake = asyncio.Event()
         self._broken: BaseException | None = None
         self._is_stopping = False
         self._grace_s = _GRACE_S
+
+    @property
+    def own_error(self) -> Exception | None:
+        """With `raise_errors`: what the first trial that is not tried again raised, if that can be sent."""
+        return self._verdicts.own_error
 
     async def start(self) -> int:
         """Connect to Ray and place the trainable's objects there.
@@ -176,7 +178,7 @@ class RayExecutor:
 
     async def next_events(self) -> list[Event]:
         """Everything that happened since the last call, in order; waits for the first."""
-        self._pass_verdicts()
+        self._verdicts.judged()
         if self.own_error is not None:
             raise self.own_error
         while not self._ready:
@@ -186,7 +188,7 @@ class RayExecutor:
             self._wake.clear()
         events, self._ready = self._ready, []
         self.backlog.clear()
-        self._judged = [event.trial_id for event in events if isinstance(event, TrialFaulted)]
+        self._verdicts.told(events)
         return events
 
     async def stop(self, grace_s: float) -> list[Event]:
@@ -198,8 +200,7 @@ class RayExecutor:
             self._pass_on(lease, HoldTrial(lease.trial_id, lease.number))
         for segment in self._parked:
             segment.give(None)
-        for trial_id in list(self._accused):
-            self._close_accused(trial_id)
+        self._verdicts.close()
         await _within_grace(self._tasks, grace_s)
         self._grace_s = _GRACE_S
         events, self._ready = self._ready, []
@@ -212,8 +213,7 @@ class RayExecutor:
         training = [lease for lease in leases if lease.segment and lease.segment not in self._parked]
         for segment in self._parked:
             segment.give(None)
-        for trial_id in list(self._accused):
-            self._close_accused(trial_id)
+        self._verdicts.close()
         for lease in training:
             self._interrupt(lease, StopTrial(lease.trial_id, lease.number, "shut down"))
         try:
@@ -252,7 +252,7 @@ class RayExecutor:
             error = await worker.original_error()
             if error is not None:
                 error.add_note(f"In {lease.trial_id}:\n{fault.traceback}")
-                self._errors[lease.trial_id] = error
+                self._verdicts.keep(lease.trial_id, error)
         worker.kill()
 
     def await_verdict(self, trial_id: str, segment: Segment) -> None:
@@ -260,7 +260,7 @@ class RayExecutor:
         if self._is_stopping:
             segment.give(None)
         else:
-            self._accused[trial_id] = segment
+            self._verdicts.accuse(trial_id, segment)
 
     def park(self, segment: Segment) -> None:
         """The segment waits for work."""
@@ -277,7 +277,7 @@ class RayExecutor:
         supply = asyncio.create_task(self._supply(command.delay_s))
         lease = Lease(command.trial_id, command.lease, supply, command.iteration)
         self.leases[command.trial_id] = lease
-        accused = self._accused.pop(command.trial_id, None)
+        accused = self._verdicts.acquitted(command.trial_id)
         welcome = self._parked if command.delay_s == 0 else ()
         for segment in [accused] if accused else welcome:
             if segment.lease is None and segment.give(command):
@@ -336,18 +336,6 @@ class RayExecutor:
             task = asyncio.create_task(worker.interrupt())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def _pass_verdicts(self) -> None:
-        """The faults of the last events are judged by now: what was not launched again is over."""
-        for trial_id in self._judged:
-            self._close_accused(trial_id)
-        self._judged = []
-
-    def _close_accused(self, trial_id: str) -> None:
-        segment = self._accused.pop(trial_id, None)
-        if segment is not None:
-            segment.give(None)
-            self.own_error = self.own_error or self._errors.get(trial_id)
 
     def _resize(self, slots: int) -> None:
         """The cluster has changed."""
