@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
 from tests.integration.observe import (
     flow_runs,
     is_alive,
     iterations,
+    log_lines,
     processes_of,
     records,
     until,
@@ -102,8 +102,7 @@ class Life:
         """On its console or, where that is broken, in its log at the API."""
         if ENDS in self.log.read_text():
             return True
-        of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self.run().id]))
-        return any(ENDS in line.message for line in self.api.read_logs(of_run))
+        return any(ENDS in line.message for line in log_lines(self.api, self.run()))
 
     def run(self) -> FlowRun:
         """The newest flow run."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.client.schemas.filters import FlowRunFilter, LogFilter
+from prefect.client.schemas.objects import FlowRun, Log, State, TaskRun
 
 from tune_flows.core.decisions import Record
 from tune_flows.core.events import Event, ResultsReported
@@ -69,20 +69,31 @@ def flow_runs(api: SyncPrefectClient, name: str) -> list[FlowRun]:
 def task_runs(api: SyncPrefectClient, name: str) -> list[TaskRun]:
     """The final segments of the flow runs with this name, oldest first; waits until all have arrived."""
     flow_run_filter = FlowRunFilter(name={"any_": [name]})
-    before = -1
+    counts: list[int] = []
 
     def settled() -> list[TaskRun]:
-        nonlocal before
         found = api.read_task_runs(flow_run_filter=flow_run_filter)
-        known, before = before, len(found)
-        return found if found and known == before and all(run.state.is_final() for run in found) else []
+        counts.append(len(found))
+        same = counts[-6:] == [len(found)] * 6
+        return found if found and same and all(run.state.is_final() for run in found) else []
 
     return sorted(until(settled), key=lambda run: run.start_time)
 
 
 def states(api: SyncPrefectClient, run: TaskRun) -> list[State]:
-    """What the task run went through, in order."""
-    return sorted(api.read_task_run_states(run.id), key=lambda state: state.timestamp)
+    """What the ended task run went through, in order."""
+
+    def whole() -> list[State]:
+        found = sorted(api.read_task_run_states(run.id), key=lambda state: state.timestamp)
+        return found if found and found[-1].is_final() else []
+
+    return until(whole)
+
+
+def log_lines(api: SyncPrefectClient, run: FlowRun | TaskRun) -> list[Log]:
+    """What the log of the run holds by now: lines reach the server some seconds after they were written."""
+    kind = "flow_run_id" if isinstance(run, FlowRun) else "task_run_id"
+    return api.read_logs(LogFilter.model_validate({kind: {"any_": [run.id]}}))
 
 
 def is_alive(pid: int) -> bool:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter
 
 from tests.integration.faulty import Faulty, OwnError, faulty
-from tests.integration.observe import flow_runs, iterations, records, states, task_runs, until
+from tests.integration.observe import flow_runs, iterations, log_lines, records, states, task_runs, until
 from tune_flows import (
     AllTrialsFailed,
     CheckpointConfig,
@@ -169,7 +168,7 @@ class Forgetful(Faulty):
 
 
 def test_the_log_of_the_task_run_has_the_traceback(run: Run, name: str, prefect_api: SyncPrefectClient):
-    result = run(faulty, [{"deed": "raise"}, HEALTHY])
+    run(faulty, [{"deed": "raise"}, HEALTHY])
 
     (flow_run,) = flow_runs(prefect_api, name)
     assert flow_run.state_name == "Completed"
@@ -184,14 +183,15 @@ def test_the_log_of_the_task_run_has_the_traceback(run: Run, name: str, prefect_
     ]
 
     def told() -> Counter[tuple[int, bool]]:
-        logs = prefect_api.read_logs(LogFilter(task_run_id={"any_": [failed.id]}))
-        return Counter((log.level, 'raise OwnError("no luck")' in log.message) for log in logs)
+        lines = log_lines(prefect_api, failed)
+        return Counter((line.level, 'raise OwnError("no luck")' in line.message) for line in lines)
+
+    def warned() -> bool:
+        news = "trial-00000 failed: OwnError: no luck"
+        return any(line.level == 30 and news in line.message for line in log_lines(prefect_api, flow_run))
 
     until(lambda: told()[40, True] == 1)
-    logs = prefect_api.read_logs(LogFilter(flow_run_id={"any_": [flow_run.id]}))
-    assert any(log.level == 30 and "trial-00000 failed: OwnError: no luck" in log.message for log in logs), (
-        result
-    )
+    until(warned)
 
 
 def test_fail_fast_stops_the_others_in_order(run: Run, tmp_path: Path, name: str):

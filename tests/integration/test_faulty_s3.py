@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter
 
 from tests.fault_proxy import Fault, fault_proxy
 from tests.integration.counted import Counted, steps_taken
-from tests.integration.observe import flow_runs, iterations, until
+from tests.integration.observe import flow_runs, iterations, log_lines, until
 from tests.integration.one_history import require_one_history
 from tests.s3_server import S3Server
 from tune_flows import Checkpoint, CheckpointConfig, tune, uniform
@@ -102,9 +101,8 @@ def test_training_goes_on_while_the_storage_is_away(
 
     def is_said(words: str) -> Callable[[], bool]:
         def ask() -> bool:
-            runs = flow_runs(prefect_api, name)
-            logs = prefect_api.read_logs(LogFilter(flow_run_id={"any_": [run.id for run in runs]}))
-            return any(words in log.message for log in logs)
+            lines = [line for run in flow_runs(prefect_api, name) for line in log_lines(prefect_api, run)]
+            return any(words in line.message for line in lines)
 
         return ask
 

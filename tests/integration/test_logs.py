@@ -6,10 +6,9 @@ import threading
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import LogFilter
 from prefect.logging.handlers import APILogWorker
 
-from tests.integration.observe import flow_runs, until
+from tests.integration.observe import flow_runs, log_lines, until
 from tune_flows.tasks.logs import library_logs_in_run
 
 pytestmark = pytest.mark.integration
@@ -29,10 +28,9 @@ def test_warnings_of_the_library_reach_the_flow_run(prefect_api: SyncPrefectClie
     run()
     APILogWorker.drain_all(timeout=10)
     (recorded,) = flow_runs(prefect_api, name)
-    log_filter = LogFilter(flow_run_id={"any_": [recorded.id]})
 
     def ours() -> list[tuple[int, str]]:
-        lines = prefect_api.read_logs(log_filter=log_filter)
+        lines = log_lines(prefect_api, recorded)
         return [(line.level, line.message) for line in lines if line.level >= logging.WARNING]
 
     assert until(ours) == [(logging.WARNING, "s3://bucket does not answer")]
