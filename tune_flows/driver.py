@@ -172,6 +172,8 @@ class Driver:
             append = partial(journal.append, records, at=now)
             seq = await asyncio.get_running_loop().run_in_executor(self._committer, append)
             snapshots.after_commit(runner, step, seq)
+            if journal.can_pack:
+                self._beside_the_loop("a resume will take longer", journal.write_packs)
             self._write_errors(runner.state, step)
         for command in step.commands:
             if isinstance(command, DeleteCheckpoint):

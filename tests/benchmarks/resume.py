@@ -68,10 +68,11 @@ def _row(label: str, runs: Runs, *what: str) -> tuple[str, ...]:
 
 
 def _copy_what_counts(source: Path, target: Path) -> None:
-    """Header, newest snapshot and what lies after it; the test server would take seconds to LIST the rest."""
+    """Header, newest snapshot, what lies after it; the test server would take seconds to LIST the rest."""
     newest = max((source / "snap").iterdir())
     later = [entry for entry in (source / "log").iterdir() if entry.stem >= newest.stem]
-    for file in (source / "experiment.json", newest, *later):
+    packs = [pack for pack in (source / "pack").iterdir() if pack.stem >= newest.stem]
+    for file in (source / "experiment.json", newest, *later, *packs):
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         os.link(file, copy)

@@ -14,8 +14,11 @@ class Died(BaseException):
 class DyingAtSnapshot(ObjectStore):
     """The process dies while it writes the first snapshot after `results` results.
 
-    There is no worse moment: everything since the snapshot before has to be lived again.
+    There is no worse moment: everything since the snapshot before has to be lived again. Writes what a driver
+    on S3 writes, packs of the log too.
     """
+
+    read_width = 24
 
     def __init__(self, url, *, results, tally):
         super().__init__(url)

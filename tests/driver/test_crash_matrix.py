@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.driver.crashes import die, placed, record
-from tests.driver.memory_store import MemoryFolder, MemoryStore, checkpoints_in
+from tests.driver.memory_store import MemoryFolder, MemoryStore, RemoteFolder, checkpoints_in
 from tests.driver.story import tables_of
 from tests.driver.test_stepwise import SCHEDULERS
 from tune_flows.core.rules import Rules
@@ -67,6 +67,17 @@ def test_a_real_crash_leaves_the_first_writes(sixty, durable):
         same = MemoryFolder(sixty.writes[: sixty.log[entries - 1]] if entries else [])
         assert durable_history(folder) == durable_history(same)
         sixty.check(MemoryFolder(folder.state), f"killed at write {number}")
+
+
+@pytest.mark.parametrize("before_the_end", [1, 20, 40])
+def test_a_crash_where_the_log_is_packed(before_the_end):
+    recorded = record(**SIXTY | {"num_samples": 100, "snapshot_every": 10**9})
+    folder = RemoteFolder(dies_at=len(recorded.writes) - before_the_end)
+    assert die(recorded.shop, folder)
+    next_folder = RemoteFolder(folder.state)
+    assert next_folder.list("pack")
+    recorded.check(next_folder, f"killed at write {before_the_end} before the end")
+    assert next_folder.reads_of("pack")
 
 
 @pytest.mark.slow

@@ -2,18 +2,30 @@
 
 The end is found by GET alone. LIST, which may lag, only proves the opposite: an object beyond the end means
 that one before it was lost, and a log with a hole must never pass for a shorter one. It begins at the end, so
-that opening costs no more for what lies before a snapshot.
+that opening costs no more for what lies before a snapshot. Where much lies before the end, packs are tried.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.store.entries import LOG_PREFIX, Chain, StoredEntry, entry_key
 from tune_flows.store.objects import ObjectStore
+from tune_flows.store.packs import begins_block, block_of, packed_entries
 
 __all__ = ["missing_entry", "read_forward", "stored_entry"]
+
+T = TypeVar("T")
+_PACKS_AFTER = 32
+"""Entries read one by one before packs are tried: a short log or a few news are not worth a request more."""
+_PACKS_AHEAD = 4
+_log = logging.getLogger(__name__)
 
 
 def read_forward(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
@@ -22,14 +34,21 @@ def read_forward(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
     Raises:
         CorruptJournalError: An object is missing, torn, foreign or of a newer format; it is named. Final.
     """
+    read_singly = 0
     while True:
-        for data in _until_missing(store, chain.next_seq):
-            where = store.url_of(entry_key(chain.next_seq))
-            entry = StoredEntry.decode(data, seq=chain.next_seq, where=where)
-            chain.accept(entry, where=where)
-            yield entry
-        if not _continues_after(store, chain.next_seq):
-            return
+        with closing(_one_by_one(store, chain)) as entries:
+            for entry in entries:
+                yield entry
+                read_singly += 1
+                is_long = store.read_width > 1 and read_singly >= _PACKS_AFTER
+                if is_long and (read_singly == _PACKS_AFTER or begins_block(chain.next_seq)):
+                    before = chain.next_seq
+                    yield from _packed(store, chain)
+                    if chain.next_seq > before:
+                        break
+            else:
+                if not _continues_after(store, chain.next_seq):
+                    return
 
 
 def stored_entry(store: ObjectStore, seq: int) -> StoredEntry | None:
@@ -62,24 +81,54 @@ def missing_entry(store: ObjectStore, seq: int, witness: str) -> CorruptJournalE
     )
 
 
-def _until_missing(store: ObjectStore, seq: int) -> Iterator[bytes]:
-    if store.read_width == 1:
-        while (data := store.get(entry_key(seq))) is not None:
-            yield data
-            seq += 1
+def _one_by_one(store: ObjectStore, chain: Chain) -> Generator[StoredEntry]:
+    """The entries from `chain.next_seq` to the end, each from an object of its own."""
+    objects = _ahead(lambda seq: store.get(entry_key(seq)), chain.next_seq, most=store.read_width)
+    with closing(objects):
+        for data in objects:
+            where = store.url_of(entry_key(chain.next_seq))
+            entry = StoredEntry.decode(data, seq=chain.next_seq, where=where)
+            chain.accept(entry, where=where)
+            yield entry
+
+
+def _packed(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
+    """The entries from `chain.next_seq` up to the first block that no pack of this log holds."""
+    packs = _ahead(partial(packed_entries, store), block_of(chain.next_seq), most=_PACKS_AHEAD)
+    with closing(packs):
+        for pack in packs:
+            entries = [entry for entry in pack if entry.seq >= chain.next_seq]
+            trial = replace(chain)
+            try:
+                for entry in entries:
+                    trial.accept(entry, where=store.url_of(entry_key(entry.seq)))
+            except CorruptJournalError as error:
+                _log.warning("a pack is not of this log, its entries are read one by one: %s", error)
+                return
+            for entry in entries:
+                chain.accept(entry, where="")
+                yield entry
+
+
+def _ahead(read: Callable[[int], T | None], number: int, *, most: int) -> Generator[T]:
+    """`read(number)`, `read(number + 1)`, ... up to the first None; up to `most` of them at once."""
+    if most == 1:
+        while (found := read(number)) is not None:
+            yield found
+            number += 1
         return
-    pool = ThreadPoolExecutor(store.read_width, thread_name_prefix="tune-flows-read")
-    ahead: deque[Future[bytes | None]] = deque()
+    pool = ThreadPoolExecutor(most, thread_name_prefix="tune-flows-read")
+    ahead: deque[Future[T | None]] = deque()
     width = 2
     try:
         while True:
             while len(ahead) < width:
-                ahead.append(pool.submit(store.get, entry_key(seq)))
-                seq += 1
-            data = ahead.popleft().result()
-            if data is None:
+                ahead.append(pool.submit(read, number))
+                number += 1
+            found = ahead.popleft().result()
+            if found is None:
                 return
-            yield data
-            width = min(width + 1, store.read_width)  # a short log is not worth many GETs past its end
+            yield found
+            width = min(width + 1, most)  # a short log is not worth many GETs past its end
     finally:
         pool.shutdown(cancel_futures=True)

@@ -64,8 +64,8 @@ class StoredEntry:
     body: bytes
     experiment: str = ""
 
-    def encode(self) -> bytes:
-        """The object's bytes."""
+    def encode(self, *, compress: bool = True) -> bytes:
+        """The object's bytes; `compress`: gzip where it is large."""
         head = {
             "kind": self.kind,
             "seq": self.seq,
@@ -76,7 +76,7 @@ class StoredEntry:
         }
         if self.experiment:
             head["experiment"] = self.experiment
-        return seal(head, self.body, compress=True)
+        return seal(head, self.body, compress=compress)
 
     @classmethod
     def decode(cls, data: bytes, *, seq: int, where: str) -> "StoredEntry":

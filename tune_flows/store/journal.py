@@ -22,6 +22,7 @@ from tune_flows.store._reading import read_forward
 from tune_flows.store.entries import LOG_PREFIX, Chain, Entry, StoredEntry, encode_records, entry_key
 from tune_flows.store.header import HEADER_KEY, Header, create_header, read_header
 from tune_flows.store.objects import ObjectStore
+from tune_flows.store.packs import PACK_ENTRIES, PACK_PREFIX, Packer, create_pack
 from tune_flows.store.snapshots import (
     SNAPSHOT_PREFIX,
     Snapshot,
@@ -63,6 +64,8 @@ class Journal:
         self._fenced: str | None = None
         # Records and object of an append that may have arrived.
         self._in_doubt: tuple[bytes, bytes] | None = None
+        self._packer = Packer()
+        self._to_pack: list[list[StoredEntry]] = []
 
     @classmethod
     def open(
@@ -93,6 +96,8 @@ class Journal:
             journal._require_same(entry)
             journal._replay.append(entry)
         journal._replay += claim(store, journal._chain, writer, at, journal._header)
+        for entry in journal._replay[-PACK_ENTRIES:]:
+            journal._pack_later(entry)
         journal._fence_seq = journal._chain.next_seq - 1
         if journal._header is None:
             journal._header = read_header(store)  # another driver may have begun it just before the fence
@@ -115,6 +120,7 @@ class Journal:
     def discard(store: ObjectStore) -> None:
         """Remove a history for good, in an order in which each part that is left can still be opened."""
         store.delete_prefix(SNAPSHOT_PREFIX)
+        store.delete_prefix(PACK_PREFIX)
         for key in reversed(store.list(LOG_PREFIX)):
             store.delete(key)
         store.delete(HEADER_KEY)
@@ -225,7 +231,22 @@ class Journal:
                 self._give_way(seq)
             self._in_doubt = self._replay = None
             self._chain.accept(entry, where=entry_key(seq))
+            self._pack_later(entry)
             return seq
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether `write_packs` has something to write."""
+        return bool(self._to_pack)
+
+    def write_packs(self) -> None:
+        """Store full blocks of entries as packs too, for quick reading. May run beside `append`.
+
+        Raises:
+            StorageError: The storage refused or did not answer within the budget; the journal does without.
+        """
+        while self._to_pack:
+            create_pack(self._store, self._to_pack.pop())
 
     def require_ownership(self) -> None:
         """Make sure that nobody has taken over since the last append; one read.
@@ -277,6 +298,10 @@ class Journal:
             delete_snapshots(self._store, before=self._kept_snapshots[0])
         except StorageError as error:
             _log.warning("old snapshots stay for now: %s", error)
+
+    def _pack_later(self, entry: StoredEntry) -> None:
+        if self._store.read_width > 1 and (block := self._packer.add(entry)):
+            self._to_pack.append(block)
 
     def _start(self) -> Chain:
         return Chain() if self.snapshot is None else self.snapshot.chain(self._require_header())

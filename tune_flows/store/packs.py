@@ -1,0 +1,119 @@
+"""Packs: many entries of the log in one object, so that reading a long log takes few requests.
+
+Rules:
+- A pack is a shortcut, never the only copy: the entries stay. One that is missing, damaged or not of this
+  log costs time, nothing else.
+- Pack number n holds the entries of block n: `PACK_ENTRIES` of them, beginning with entry
+  n * `PACK_ENTRIES` + 1. A block is packed once all of it is committed, so that whoever packs it makes the
+  same bytes.
+- Only where many small reads are slow: on a local disk nothing is packed.
+"""
+
+import logging
+from itertools import accumulate, pairwise
+from typing import cast
+
+from tune_flows.core.errors import CorruptJournalError
+from tune_flows.store.entries import StoredEntry
+from tune_flows.store.objects import ObjectStore
+from tune_flows.store.sealed import seal, unseal
+
+__all__ = [
+    "PACK_ENTRIES",
+    "PACK_PREFIX",
+    "Packer",
+    "begins_block",
+    "block_of",
+    "create_pack",
+    "packed_entries",
+]
+
+PACK_PREFIX = "pack"
+PACK_ENTRIES = 256
+_MOST_BYTES = 4 * 2**20
+"""Entries that are larger together are read about as fast one by one, and should not be held in memory."""
+_log = logging.getLogger(__name__)
+
+
+def block_of(seq: int) -> int:
+    """Number of the block that entry `seq` lies in, from 0."""
+    return (seq - 1) // PACK_ENTRIES
+
+
+def begins_block(seq: int) -> bool:
+    """Whether entry `seq` is the first of its block."""
+    return (seq - 1) % PACK_ENTRIES == 0
+
+
+def packed_entries(store: ObjectStore, block: int) -> list[StoredEntry] | None:
+    """The entries of a block, each proven whole; None: there is no pack of it that can be used.
+
+    Raises:
+        StorageError: The storage refused or did not answer.
+    """
+    data = store.get(_key(block))
+    if data is None:
+        return None
+    try:
+        return _decode(data, first=block * PACK_ENTRIES + 1, where=store.url_of(_key(block)))
+    except CorruptJournalError as error:
+        _log.warning("a pack of the log cannot be used, its entries are read one by one: %s", error)
+        return None
+
+
+def _decode(data: bytes, *, first: int, where: str) -> list[StoredEntry]:
+    head, body = unseal(data, where=where, kind="pack")
+    sizes: object = head.get("sizes")
+    if not isinstance(sizes, list) or not all(type(size) is int for size in cast("list[object]", sizes)):
+        raise CorruptJournalError(f"{where}: its first line lacks sizes.")
+    ends = list(accumulate(cast("list[int]", sizes), initial=0))
+    if len(ends) != PACK_ENTRIES + 1 or ends[-1] != len(body):
+        raise CorruptJournalError(
+            f"{where}: got {len(ends) - 1} entries of {ends[-1]} bytes together, expected {PACK_ENTRIES} of "
+            f"{len(body)}."
+        )
+    return [
+        StoredEntry.decode(body[begin:end], seq=seq, where=f"{where}, entry {seq}")
+        for seq, (begin, end) in enumerate(pairwise(ends), first)
+    ]
+
+
+class Packer:
+    """Gathers the entries of the block at the end of a log, until it is full. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._entries: list[StoredEntry] = []
+        self._size_bytes = 0
+
+    def add(self, entry: StoredEntry) -> list[StoredEntry] | None:
+        """The log goes on by this entry. The entries of its block when they are to be packed now."""
+        if begins_block(entry.seq):
+            self._entries, self._size_bytes = [], 0
+        elif not self._entries or self._entries[-1].seq != entry.seq - 1:
+            self._entries = []  # it was not seen from its beginning
+            return None
+        self._entries.append(entry)
+        self._size_bytes += len(entry.body)
+        if self._size_bytes > _MOST_BYTES:
+            self._entries = []
+        if len(self._entries) < PACK_ENTRIES:
+            return None
+        whole, self._entries = self._entries, []
+        return whole
+
+
+def create_pack(store: ObjectStore, entries: list[StoredEntry]) -> None:
+    """Store the pack of a full block.
+
+    Raises:
+        StorageError: The storage refused or did not answer.
+    """
+    documents = [entry.encode(compress=False) for entry in entries]
+    body = b"".join(documents)
+    head = {"kind": "pack", "n": body.count(b"\n"), "sizes": [len(document) for document in documents]}
+    store.create(_key(block_of(entries[0].seq)), seal(head, body, compress=True))
+
+
+def _key(block: int) -> str:
+    first = block * PACK_ENTRIES + 1
+    return f"{PACK_PREFIX}/{first:012d}-{first + PACK_ENTRIES - 1:012d}.jsonl"
