@@ -35,12 +35,15 @@ _CODES = {
     Fault.DENIED: "AccessDenied",
 }
 DELAY_S = 1.0
-Decide = Callable[[str, str], Fault | None]
+Decide = Callable[..., Fault | None]
 
 
 @contextmanager
-def fault_proxy(endpoint: str, decide: Decide) -> Iterator[str]:
-    """The address of a proxy to `endpoint`; `decide(method, path)` is asked once for each request."""
+def fault_proxy(endpoint: str, decide: Decide, *, with_headers: bool = False) -> Iterator[str]:
+    """The address of a proxy to `endpoint`; `decide(method, path)` is asked once for each request.
+
+    `with_headers`: it is given the request's headers, too.
+    """
     target = urlsplit(endpoint).netloc
     ended = threading.Event()
 
@@ -48,6 +51,7 @@ def fault_proxy(endpoint: str, decide: Decide) -> Iterator[str]:
         pass
 
     Handler.target, Handler.decide, Handler.ended = target, staticmethod(decide), ended
+    Handler.with_headers = with_headers
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -66,6 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one packet: no waiting for a delayed acknowledgement
     target: str
     decide: Decide
+    with_headers: bool
     ended: threading.Event
     fault: Fault | None
     decided = False
@@ -94,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 
     def _ask(self):
-        self.fault = self.decide(self.command, self.path)
+        about = [self.headers] if self.with_headers else []
+        self.fault = self.decide(self.command, self.path, *about)
         self.decided = True
 
     def _body(self):

@@ -5,10 +5,10 @@ import threading
 
 from tests.fault_proxy import Fault, fault_proxy
 from tune_flows.core.errors import ExperimentFenced
-from tune_flows.store import Journal, ObjectStore
+from tune_flows.store import Journal, ObjectStore, StorageAccess
 
 FAULTS = [Fault.LOST_REPLY, Fault.RESET, Fault.SLOW_DOWN, Fault.INTERNAL, Fault.CONFLICT]
-QUICK = {"config_kwargs": {"connect_timeout": 1, "read_timeout": 1}}
+QUICK = StorageAccess({"config_kwargs": {"connect_timeout": 1, "read_timeout": 1}})
 
 
 def ids(journal):
@@ -29,7 +29,7 @@ def test_nothing_acknowledged_is_lost_or_doubled(s3, s3_url, monkeypatch):
     fenced: list[int] = []
 
     def drive(me, opened):
-        journal = Journal.open(ObjectStore(url, options=QUICK), writer=f"driver-{me}")
+        journal = Journal.open(ObjectStore(url, access=QUICK), writer=f"driver-{me}")
         journal.create_header({"seed": 1})
         opened.set()
         known = ids(journal)

@@ -107,6 +107,30 @@ def test_a_pack_that_cannot_be_used_costs_requests_only(folder, block, harm, cap
     assert journal.epoch == 2
 
 
+def test_a_log_that_was_put_back_is_not_read_from_packs_of_the_one_before(folder):
+    """Its newest entries were lost, others came in their places: packs must not bring the old ones back."""
+    store = MemoryStore(folder)
+    for key in folder.list("log"):
+        if key > entry_key(PACK_ENTRIES + 50):  # the second block is cut short
+            folder.remove(key)
+    journal = Journal.open(store, writer="next")
+    old = list(range(PACK_ENTRIES + 49))
+    assert found(journal) == old
+    write(journal, range(10_000, 10_400))
+    assert found(Journal.read(store)) == old + list(range(10_000, 10_400))
+
+
+def test_a_pack_that_may_not_be_read_costs_requests_only(folder, caplog):
+    class Locked(RemoteFolder):
+        def read(self, key):
+            if key.startswith("pack/"):
+                raise PermissionError("denied")
+            return super().read(key)
+
+    assert found(Journal.read(MemoryStore(Locked(folder.state)))) == list(range(ENTRIES))
+    assert "denied" in caplog.text
+
+
 def test_the_next_driver_goes_on_packing(folder):
     journal = Journal.open(MemoryStore(folder), writer="next")
     write(journal, range(ENTRIES, 2 * ENTRIES))

@@ -8,9 +8,9 @@ import pytest
 
 from tests.fault_proxy import Fault, fault_proxy
 from tune_flows.core.errors import StorageError
-from tune_flows.store import ObjectStore
+from tune_flows.store import ObjectStore, StorageAccess
 
-QUICK = {"config_kwargs": {"connect_timeout": 0.3, "read_timeout": 0.3}}
+QUICK = StorageAccess({"config_kwargs": {"connect_timeout": 0.3, "read_timeout": 0.3}})
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def spoiled(s3, s3_url, monkeypatch) -> Callable:
 
         with fault_proxy(s3.endpoint, decide) as endpoint:
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-            yield ObjectStore(f"{s3_url}/x", options=QUICK, retry_budget_s=budget_s), seen
+            yield ObjectStore(f"{s3_url}/x", access=QUICK, retry_budget_s=budget_s), seen
 
     return store_with
 

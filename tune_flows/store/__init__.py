@@ -3,6 +3,7 @@
 It knows bytes, JSON records and URLs, and nothing of events and trials. The only package that imports fsspec.
 """
 
+from tune_flows.store.access import StorageAccess
 from tune_flows.store.checkpoints import CheckpointStore
 from tune_flows.store.entries import Entry
 from tune_flows.store.header import HEADER_KEY
@@ -11,6 +12,7 @@ from tune_flows.store.locations import experiment_url, resolve_storage
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.retry import Retry
 from tune_flows.store.snapshots import Snapshot
+from tune_flows.store.storage import Location, locate, locate_experiment
 from tune_flows.store.tables import (
     COMPLETION_KEY,
     ERROR_PREFIX,
@@ -30,11 +32,15 @@ __all__ = [
     "CheckpointStore",
     "Entry",
     "Journal",
+    "Location",
     "ObjectStore",
     "Retry",
     "Snapshot",
+    "StorageAccess",
     "error_key",
     "experiment_url",
+    "locate",
+    "locate_experiment",
     "read_table",
     "resolve_storage",
     "write_table",

@@ -25,6 +25,10 @@ class LocalFolder:
         self._root = root
         self._made: set[str] = set()
 
+    def below(self, folder: str) -> "LocalFolder":
+        """A folder in it."""
+        return LocalFolder(f"{self._root}/{folder}")
+
     def create(self, key: str, data: bytes) -> bool:
         """Whether this call made the object."""
         target, folder = self._target(key)

@@ -94,7 +94,7 @@ def _one_by_one(store: ObjectStore, chain: Chain) -> Generator[StoredEntry]:
 
 def _packed(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
     """The entries from `chain.next_seq` up to the first block that no pack of this log holds."""
-    packs = _ahead(partial(packed_entries, store), block_of(chain.next_seq), most=_PACKS_AHEAD)
+    packs = _ahead(partial(_pack_of_this_log, store), block_of(chain.next_seq), most=_PACKS_AHEAD)
     with closing(packs):
         for pack in packs:
             entries = [entry for entry in pack if entry.seq >= chain.next_seq]
@@ -108,6 +108,20 @@ def _packed(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
             for entry in entries:
                 chain.accept(entry, where="")
                 yield entry
+
+
+def _pack_of_this_log(store: ObjectStore, block: int) -> list[StoredEntry] | None:
+    """The entries of a block, if the same one ends it in the log: in a log that was put back it does not."""
+    entries = packed_entries(store, block)
+    if entries is None:
+        return None
+    try:
+        same = stored_entry(store, entries[-1].seq) == entries[-1]
+    except CorruptJournalError:
+        return None  # reading it in its turn says what is wrong
+    if not same:
+        _log.warning("the pack of entry %d is not of this log, which is read one by one", entries[-1].seq)
+    return entries if same else None
 
 
 def _ahead(read: Callable[[int], T | None], number: int, *, most: int) -> Generator[T]:

@@ -2,11 +2,12 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from tune_flows.store.access import StorageAccess
 from tune_flows.store.faults import is_missing, is_taken
 from tune_flows.store.locations import protocol_of
 
@@ -39,13 +40,20 @@ class FsspecFolder:
     local = False
     read_width = 24
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, access: StorageAccess) -> None:
         self._url = url
-        self._options = dict(options)
+        self._access = access
         self._is_s3 = protocol_of(url) == "s3"
         self._opening = threading.Lock()
         self._opened: tuple[Any, str] | None = None
         self._process = 0
+
+    def below(self, folder: str) -> "FsspecFolder":
+        """A folder in it, by the same file system: making one costs more than many requests."""
+        other = FsspecFolder(f"{self._url}/{folder}", self._access)
+        fs, root = self._open()
+        other._opened, other._process = (fs, f"{root}/{folder}"), self._process
+        return other
 
     def create(self, key: str, data: bytes) -> bool:
         """Whether this call made the object; False also when an earlier attempt did, whose reply was lost."""
@@ -158,7 +166,8 @@ class FsspecFolder:
 
         library: Any = fsspec  # it has no types
 
-        options = dict(self._options)
+        self._access.hide_in_logs()
+        options = self._access.options
         if self._is_s3:
             options = _S3_OPTIONS | options | {"config_kwargs": self._s3_config()}
         fs, root = cast("tuple[Any, str]", library.url_to_fs(self._url, **options))
@@ -175,7 +184,7 @@ class FsspecFolder:
         return {"timeout": timeout_s}
 
     def _s3_config(self) -> dict[str, Any]:
-        return _S3_CONFIG | self._options.get("config_kwargs", {})
+        return _S3_CONFIG | self._access.options.get("config_kwargs", {})
 
 
 def _unless_missing(operation: Callable[[], T]) -> T | None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from tune_flows.core.errors import CorruptJournalError, InvalidParameter, StorageError
+from tune_flows.store.access import ENVIRONMENT, StorageAccess
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.sealed import seal, unseal
 
@@ -34,18 +35,18 @@ T = TypeVar("T")
 class CheckpointStore:
     """Saves, restores and deletes checkpoint directories under one experiment; made for use inside workers.
 
-    Picklable without secrets: each process takes its credentials from its own environment.
+    Its pickle carries what `access` holds, to those workers.
 
     Args:
         url: The experiment's URL.
-        options: As for `ObjectStore`.
+        access: As for `ObjectStore`.
         retry_budget_s: As for `ObjectStore`.
     """
 
     def __init__(
-        self, url: str, *, options: Mapping[str, Any] | None = None, retry_budget_s: float = 60.0
+        self, url: str, *, access: StorageAccess = ENVIRONMENT, retry_budget_s: float = 60.0
     ) -> None:
-        self._store = ObjectStore(url, options=options, retry_budget_s=retry_budget_s)
+        self._store = ObjectStore(url, access=access, retry_budget_s=retry_budget_s)
 
     def save(
         self, trial_id: str, iteration: int, source: Path, *, lease: int | None = None

@@ -9,7 +9,10 @@ from typing import Any, cast
 
 __all__ = ["final_reason", "is_missing", "is_taken"]
 
-_CREDENTIALS = "no usable credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_CREDENTIALS = (
+    "no usable credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or use an "
+    "ExperimentStorage block"
+)
 _NO_BUCKET = "the bucket does not exist: create it, or correct storage_path (and AWS_ENDPOINT_URL)"
 _DENIED = "permission denied: check the credentials and what they may do there (get, put, list, delete)"
 _FINAL_BOTO = {

@@ -245,8 +245,9 @@ class Journal:
         Raises:
             StorageError: The storage refused or did not answer within the budget; the journal does without.
         """
-        while self._to_pack:
-            create_pack(self._store, self._to_pack.pop())
+        blocks, self._to_pack = self._to_pack, []
+        for block in blocks:
+            create_pack(self._store, block)
 
     def require_ownership(self) -> None:
         """Make sure that nobody has taken over since the last append; one read.

@@ -2,6 +2,7 @@
 
 from difflib import SequenceMatcher
 
+from tune_flows.store.access import ENVIRONMENT, StorageAccess
 from tune_flows.store.header import HEADER_KEY
 from tune_flows.store.objects import ObjectStore
 
@@ -10,7 +11,9 @@ __all__ = ["experiments_in"]
 _ASKED_PER_FOUND = 4
 
 
-def experiments_in(url: str, *, like: str = "", at_most: int = 5) -> list[str]:
+def experiments_in(
+    url: str, *, access: StorageAccess = ENVIRONMENT, like: str = "", at_most: int = 5
+) -> list[str]:
     """Names of some experiments right below a storage URL, those most like `like` first.
 
     Costs one LIST of the names in the folder and a few GETs; nothing is tried a second time.
@@ -18,7 +21,7 @@ def experiments_in(url: str, *, like: str = "", at_most: int = 5) -> list[str]:
     Raises:
         StorageError: The storage refused or did not answer.
     """
-    store = ObjectStore(url, retry_budget_s=0)
+    store = ObjectStore(url, access=access, retry_budget_s=0)
     names = store.folders()
     names.sort(key=lambda name: SequenceMatcher(None, name, like).ratio(), reverse=True)
     asked = names[: at_most * _ASKED_PER_FOUND]

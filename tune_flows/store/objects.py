@@ -5,19 +5,21 @@ Rules:
   win whose reply was lost is recognised by comparing bytes. An unknown outcome is resolved by trying again
   with the same bytes.
 - All retries happen here (`Retry`); what comes out as StorageError was either final or outlasted the budget.
-- A pickled store holds the URL and options, never a secret: each process takes its credentials from its own
-  environment.
+- Credentials come from the environment of each process, or from the StorageAccess, which alone carries them
+  to other processes and hides them: every attempt runs under its guard.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from tune_flows.core.errors import InvalidParameter, StorageError
 from tune_flows.store._local import LocalFolder
 from tune_flows.store._remote import FsspecFolder
+from tune_flows.store.access import ENVIRONMENT, StorageAccess
 from tune_flows.store.locations import is_local, local_path
 from tune_flows.store.retry import Retry
 
@@ -25,12 +27,6 @@ __all__ = ["ObjectStore"]
 
 T = TypeVar("T")
 _PROBE_BUDGET_S = 10.0
-_SECRET_OPTIONS = frozenset(
-    {
-        *("key", "secret", "token", "password", "username", "account_key", "sas_token", "connection_string"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "client_secret"),
-    }
-)
 
 
 class _Folder(Protocol):
@@ -49,6 +45,7 @@ class _Folder(Protocol):
     def folders(self, prefix: str, depth: int) -> list[str]: ...
     def list(self, prefix: str) -> list[str]: ...
     def first_after(self, prefix: str, key: str) -> str | None: ...
+    def below(self, folder: str) -> "_Folder": ...
 
 
 class ObjectStore:
@@ -59,18 +56,17 @@ class ObjectStore:
 
     Args:
         url: A local path or a URL (`locations.resolve_storage`, `locations.experiment_url`).
-        options: Options of the fsspec file system (`endpoint_url`, `anon`, ...). No secrets.
+        access: Options of the file system at a URL, such as an endpoint and credentials.
         retry_budget_s: Seconds for which a failing operation is repeated; 0: not at all, inf: for ever.
 
     Raises:
-        InvalidParameter: The options hold a secret, or the budget is no number of seconds. Final.
+        InvalidParameter: The budget is no number of seconds. Final.
     """
 
     def __init__(
-        self, url: str, *, options: Mapping[str, Any] | None = None, retry_budget_s: float = 60.0
+        self, url: str, *, access: StorageAccess = ENVIRONMENT, retry_budget_s: float = 60.0
     ) -> None:
-        self._options = dict(options or {})
-        _refuse_secrets(self._options)
+        self._access = access
         if not retry_budget_s >= 0:
             raise InvalidParameter.of("retry_budget_s", retry_budget_s, "seconds, 0 or more")
         self._retry = Retry(budget_s=retry_budget_s)
@@ -79,12 +75,17 @@ class ObjectStore:
             self._folder: _Folder = LocalFolder(self._url)
         else:
             self._url = url.rstrip("/")
-            self._folder = FsspecFolder(self._url, self._options)
+            self._folder = FsspecFolder(self._url, access)
 
     @property
     def url(self) -> str:
         """Where the objects lie: an absolute path or a URL, without a trailing slash."""
         return self._url
+
+    @property
+    def access(self) -> StorageAccess:
+        """How they are reached."""
+        return self._access
 
     @property
     def read_width(self) -> int:
@@ -182,7 +183,7 @@ class ObjectStore:
         Raises:
             StorageError: It cannot; the message names storage_path and says what to do.
         """
-        probe = self._with_budget(budget_s)
+        probe = self.with_budget(budget_s)
         try:
             probe._probe()
         except StorageError as error:
@@ -205,20 +206,32 @@ class ObjectStore:
         finally:
             self.delete(key)
 
-    def _with_budget(self, budget_s: float) -> "ObjectStore":
+    def below(self, folder: str) -> "ObjectStore":
+        """The objects in a folder of this one, by the same connections."""
+        _check_key(folder)
+        other = object.__new__(ObjectStore)
+        url, inside = f"{self._url}/{folder}", self._folder.below(folder)
+        other.__dict__.update(self.__dict__, _url=url, _folder=inside)
+        return other
+
+    def with_budget(self, budget_s: float) -> "ObjectStore":
+        """The same objects by the same connections, with another retry budget (s)."""
         other = object.__new__(ObjectStore)
         other.__dict__.update(self.__dict__, _retry=replace(self._retry, budget_s=budget_s))
         return other
 
     def _call(self, operation: Callable[[], T], verb: str, key: str) -> T:
-        return self._retry.call(operation, what=f"{verb} {self.url_of(key)}", local=self._folder.local)
+        what = f"{verb} {self.url_of(key)}{self._access}"
+        if self._folder.local:
+            return self._retry.call(operation, what=what, local=True)
+        return self._retry.call(partial(self._access.guard, operation), what=what, local=False)
 
-    def __getstate__(self) -> tuple[str, dict[str, Any], float]:
-        return self._url, self._options, self._retry.budget_s
+    def __getstate__(self) -> tuple[str, StorageAccess, float]:
+        return self._url, self._access, self._retry.budget_s
 
-    def __setstate__(self, state: tuple[str, dict[str, Any], float]) -> None:
-        url, options, budget_s = state
-        self.__init__(url, options=options, retry_budget_s=budget_s)
+    def __setstate__(self, state: tuple[str, StorageAccess, float]) -> None:
+        url, access, budget_s = state
+        self.__init__(url, access=access, retry_budget_s=budget_s)
 
     def __repr__(self) -> str:
         return f"ObjectStore({self._url!r})"
@@ -232,16 +245,3 @@ def _check_key(key: str) -> None:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise StorageError(f"{path}: expected a file to store, found none.")
-
-
-def _refuse_secrets(options: Mapping[str, Any]) -> None:
-    for name, value in options.items():
-        if name in _SECRET_OPTIONS:
-            raise InvalidParameter.of(
-                "options",
-                f"{name}=...",
-                "no credentials",
-                "They would travel in pickles: set them in the environment (AWS_ACCESS_KEY_ID, ...).",
-            )
-        if isinstance(value, Mapping):
-            _refuse_secrets(cast("Mapping[str, Any]", value))

@@ -13,7 +13,7 @@ import logging
 from itertools import accumulate, pairwise
 from typing import cast
 
-from tune_flows.core.errors import CorruptJournalError
+from tune_flows.core.errors import CorruptJournalError, StorageError
 from tune_flows.store.entries import StoredEntry
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.sealed import seal, unseal
@@ -46,17 +46,13 @@ def begins_block(seq: int) -> bool:
 
 
 def packed_entries(store: ObjectStore, block: int) -> list[StoredEntry] | None:
-    """The entries of a block, each proven whole; None: there is no pack of it that can be used.
-
-    Raises:
-        StorageError: The storage refused or did not answer.
-    """
-    data = store.get(_key(block))
-    if data is None:
-        return None
+    """The entries of a block, each proven whole; None: there is no pack of it that can be read."""
     try:
+        data = store.get(_key(block))
+        if data is None:
+            return None
         return _decode(data, first=block * PACK_ENTRIES + 1, where=store.url_of(_key(block)))
-    except CorruptJournalError as error:
+    except (CorruptJournalError, StorageError) as error:
         _log.warning("a pack of the log cannot be used, its entries are read one by one: %s", error)
         return None
 

@@ -1,0 +1,107 @@
+"""What a caller may name as a storage, and how it is reached: a folder, a URL, an ExperimentStorage block.
+
+A block is a matter of Prefect, which the layers below the tasks do without: whoever passes a block object
+brings what is needed, and only the name of one (`block:lake`) has Prefect loaded.
+"""
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Protocol, cast, runtime_checkable
+
+from tune_flows.core.errors import InvalidParameter
+from tune_flows.store.access import ENVIRONMENT, StorageAccess
+from tune_flows.store.locations import BLOCK_PREFIX, STORAGE_VARIABLE, resolve_storage
+
+__all__ = ["Location", "StorageSource", "locate", "locate_experiment"]
+
+_BLOCKS = "tune_flows.tasks.blocks"
+"""The module that loads blocks; named here, so that only who uses one needs Prefect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A storage that can be used: an absolute path or a URL, and how it is reached."""
+
+    url: str
+    access: StorageAccess = ENVIRONMENT
+
+
+@runtime_checkable
+class StorageSource(Protocol):
+    """An object that stands for a storage, such as an ExperimentStorage block."""
+
+    def location(self) -> Location:
+        """Where it is, and how it is reached."""
+        ...
+
+
+_unsaved: dict[str, StorageAccess] = {}
+"""By URL: storages that this process was given as objects which no other process could load."""
+
+
+def locate(storage: object, *, parameter: str = "storage_path") -> Location:
+    """The storage that a caller named.
+
+    Args:
+        storage: A folder, a URL, `block:NAME` (with `/folder` after it for a folder in it), a block object;
+            None or an empty string takes the variable TUNE_FLOWS_STORAGE, else `~/.tune_flows`.
+        parameter: What the caller calls it, for the message.
+
+    Raises:
+        InvalidParameter: It cannot be one, or there is no such block. Final.
+    """
+    if isinstance(storage, StorageSource):
+        location = storage.location()
+        if location.access.block is None and not location.access.is_default:
+            _unsaved[location.url] = location.access
+        return location
+    if storage is not None and not isinstance(storage, str | os.PathLike):
+        raise InvalidParameter(  # without its value, which may hold a secret
+            f"{parameter}: got a {type(storage).__name__}, expected a folder, a URL, 'block:NAME' or an "
+            'ExperimentStorage; as JSON {"$ref": {"block_document_slug": "experiment-storage/NAME"}}.'
+        )
+    given = "" if storage is None else os.fspath(cast("str | os.PathLike[str]", storage))
+    given = given or os.environ.get(STORAGE_VARIABLE) or ""
+    if not given.startswith(BLOCK_PREFIX):
+        return Location(resolve_storage(given, parameter=parameter))
+    name, _, inside = given.removeprefix(BLOCK_PREFIX).partition("/")
+    location = _load_block(name, parameter)
+    if not inside.strip("/"):
+        return location
+    return Location(resolve_storage(f"{location.url}/{inside}", parameter=parameter), location.access)
+
+
+def locate_experiment(url: str, storage: object = None, *, parameter: str = "url") -> Location:
+    """An experiment by its URL, reached as a block says.
+
+    Args:
+        url: Of the experiment; `block:NAME/experiment` needs no `storage`.
+        storage: Name of a block, or a block object; None: as the environment says, or an unsaved block that
+            this process was given for that storage.
+        parameter: What the caller calls the URL, for the message.
+
+    Raises:
+        InvalidParameter: The URL cannot be one, or there is no such block. Final.
+    """
+    location = locate(url, parameter=parameter)
+    if isinstance(storage, str):
+        name = storage.removeprefix(BLOCK_PREFIX)
+        return Location(location.url, _load_block(name, "storage").access)
+    if storage is not None:
+        return Location(location.url, locate(storage, parameter="storage").access)
+    if location.access.is_default:
+        for place in sorted(_unsaved, key=len, reverse=True):
+            if f"{location.url}/".startswith(f"{place}/"):
+                return Location(location.url, _unsaved[place])
+    return location
+
+
+def _load_block(name: str, parameter: str) -> Location:
+    try:
+        blocks = importlib.import_module(_BLOCKS)
+    except ImportError as error:
+        raise InvalidParameter.of(
+            parameter, f"{BLOCK_PREFIX}{name}", "Prefect to be installed, which holds blocks", f"{error}."
+        ) from error
+    return blocks.load_location(name, parameter=parameter)
