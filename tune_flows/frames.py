@@ -25,7 +25,7 @@ from tune_flows.store import Journal
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ReportedResults", "result_row", "trials_frame"]
+__all__ = ["ReportedResults", "last_row", "trials_frame"]
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class ReportedResults:
     """The state after the newest entry."""
     seq: int = 0
     """Number of the newest entry; 0: none yet."""
-    _rows: list[tuple[str, Result, dict[str, Any]]] = field(default_factory=list[Any])
-    """Trial id, result, and the columns of the config that the trial had then."""
+    _rows: list[tuple[tuple[str, Result, int], dict[str, Any]]] = field(default_factory=list[Any])
+    """What makes a row of a result, and the columns of the config that the trial had then."""
 
     def read(self, journal: Journal, *, up_to: int | None = None) -> None:
         """Go on by what `journal` has not given yet.
@@ -58,23 +58,27 @@ class ReportedResults:
 
     def frame(self) -> "pd.DataFrame":
         """One row for each training iteration."""
-        rows = [result_row(trial_id, result) | config for trial_id, result, config in self._rows]
+        rows = [_result_row(*reported) | config for reported, config in self._rows]
         return _frame(rows, ("trial_id", "training_iteration"))
 
     def _add(self, record: Event | Record) -> None:
         if isinstance(record, ResultsReported):
-            fresh = self.state.fresh(record)
-            config = _config_columns(self.state.trials[record.trial_id]) if fresh else {}
-            self._rows += [(record.trial_id, result, config) for result in fresh]
+            self._add_results(record)
         self.state.apply(record)
         if isinstance(record, TrialsReopened) and record.restart:
             self._forget(record.trial_ids)
+
+    def _add_results(self, record: ResultsReported) -> None:
+        if fresh := self.state.fresh(record):
+            trial = self.state.trials[record.trial_id]
+            config, begun = _config_columns(trial), trial.restored_at
+            self._rows += [((trial.trial_id, new, new.iteration - begun), config) for new in fresh]
 
     def _forget(self, trial_ids: Sequence[str]) -> None:
         """Drop the rows of those of the trials that begin anew."""
         trials = self.state.trials
         begun_anew = {i for i in trial_ids if i in trials and trials[i].iteration == 0}
-        self._rows = [row for row in self._rows if row[0] not in begun_anew]
+        self._rows = [(row, config) for row, config in self._rows if row[0] not in begun_anew]
 
 
 def trials_frame(state: ExperimentState) -> "pd.DataFrame":
@@ -82,17 +86,24 @@ def trials_frame(state: ExperimentState) -> "pd.DataFrame":
     return _frame([_trial_row(trial) for trial in state.trials.values()], ("trial_id", "status"))
 
 
-def result_row(trial_id: str, result: Result) -> dict[str, Any]:
+def _result_row(trial_id: str, result: Result, iterations_since_restore: int) -> dict[str, Any]:
     """A result by the names of the columns, without the config."""
     return {
         "trial_id": trial_id,
         "training_iteration": result.iteration,
         **result.metrics,
+        "iterations_since_restore": iterations_since_restore,
         "time_this_iter_s": result.time_this_iter_s,
         "time_total_s": result.time_total_s,
         "timestamp": result.timestamp,
         "done": result.done,
     }
+
+
+def last_row(trial: Trial) -> dict[str, Any] | None:
+    """The trial's last result as a row; None: it has none."""
+    last = trial.last_result
+    return None if last is None else _result_row(trial.trial_id, last, trial.iterations_since_restore)
 
 
 def _trial_row(trial: Trial) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "error": trial.error,
         "checkpoint": trial.checkpoint.path if trial.checkpoint else None,
     }
-    last = result_row(trial.trial_id, trial.last_result) if trial.last_result else {}
+    last = last_row(trial) or {}
     # a metric may well be called "error"
     reported = {f"metrics/{name}" if name in about else name: value for name, value in last.items()}
     return {"trial_id": trial.trial_id} | reported | about | _config_columns(trial)

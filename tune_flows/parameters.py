@@ -3,20 +3,19 @@
 import math
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tune_flows.core.backoff import LONGEST_DELAY_S
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.rules import Rules
-from tune_flows.core.schema import invalid_parameter
+from tune_flows.core.schema import InForm, invalid_parameter
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import SearchAlg
 
 __all__ = [
     "CheckpointConfig",
     "FailureConfig",
-    "TrainableParam",
     "require_fit",
     "require_seconds",
     "rules_of",
@@ -24,22 +23,13 @@ __all__ = [
 
 Group = TypeVar("Group", bound=BaseModel)
 
-TrainableParam = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "type": "string",
-            "description": "Import path of a function or Trainable class: 'package.module:name'.",
-        }
-    ),
-]
-"""A function, a Trainable class or `with_parameters(...)`; a deployment takes the import path of one."""
+_GROUP = ConfigDict(extra="forbid", frozen=True, field_title_generator=lambda name, _: name)
 
 
 class CheckpointConfig(BaseModel):
     """When trials save checkpoints, and how many are kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _GROUP
 
     checkpoint_frequency: int = Field(
         default=0,
@@ -74,7 +64,7 @@ class CheckpointConfig(BaseModel):
 class FailureConfig(BaseModel):
     """How often a trial is tried again, and what a failed one means for the others."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _GROUP
 
     max_failures: int = Field(
         default=0, ge=-1, description="Errors of its training code that a trial survives; -1: any number."
@@ -97,7 +87,7 @@ class FailureConfig(BaseModel):
         description="Seconds before a trial is tried again, at most; doubled with each fault in a row, up to "
         f"{LONGEST_DELAY_S:g} s, and shortened at random by up to half. 0: at once.",
     )
-    fail_fast: bool | Literal["raise"] = Field(
+    fail_fast: bool | Annotated[Literal["raise"], InForm(enum=["raise"], title="raise")] = Field(
         default=False,
         description="true: the first failed trial stops the others in order and fails the run; 'raise': the "
         "run fails at once, with the trial's own exception.",

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from tune_flows.core.schema import FormOf, FormUnion
+from tune_flows.core.schema import FormOfKinds, FormUnion
 
 
 class Cat(BaseModel):
@@ -22,7 +22,7 @@ class Dog(BaseModel):
 
 
 Pet = Annotated[Cat | Dog, Field(discriminator="type"), FormUnion()]
-SCHEMA = TypeAdapter(Annotated[Any, FormOf(Pet)]).json_schema()
+SCHEMA = TypeAdapter(Annotated[Any, FormOfKinds(Pet)]).json_schema()
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,25 @@
 import pytest
 
 from tune_flows.core.codec import record_to_json
-from tune_flows.core.decisions import ExperimentEnded, TrialLaunched, TrialSuggested
+from tune_flows.core.decisions import (
+    ExperimentEnded,
+    FaultJudged,
+    TrialDecided,
+    TrialLaunched,
+    TrialSuggested,
+)
 from tune_flows.core.events import (
+    CheckpointSaved,
     DriverStarted,
+    DriverStopped,
     ExperimentExtended,
+    FaultKind,
     ResultsReported,
     TrialCompleted,
+    TrialFaulted,
     TrialsReopened,
 )
-from tune_flows.core.trial import Result
+from tune_flows.core.trial import Action, CheckpointRef, Result
 from tune_flows.frames import ReportedResults, trials_frame
 from tune_flows.store import Journal, ObjectStore
 
@@ -105,3 +115,76 @@ def test_reading_stops_where_it_is_told_to(store, journal):
     assert reported.seq == first
     reported.read(view)
     assert len(reported.frame()) == 5
+
+
+def since_restore(reported):
+    frame = reported.frame()[["trial_id", "training_iteration", "iterations_since_restore"]]
+    return list(frame.itertuples(index=False, name=None))
+
+
+def saved(trial_id, lease, iteration, *, interim=False):
+    ref = CheckpointRef(f"ckpt/{trial_id}/{lease}-{iteration}", iteration, "0", 1)
+    return CheckpointSaved(trial_id, lease, ref, interim)
+
+
+FAULTED = [
+    DriverStarted(1, 1.0),
+    ExperimentExtended(2),
+    TrialSuggested("a", {"x": 1}),
+    TrialLaunched("a", 1, None),
+    saved("a", 1, 2),
+    ResultsReported("a", 1, results(1, 2, 3, score=1)),
+    TrialFaulted("a", 1, FaultKind.TRAINABLE, "boom"),
+    FaultJudged("a", retry=True),
+    TrialLaunched("a", 2, None),
+]
+BY_FAULT = [("a", 1, 1), ("a", 2, 2), ("a", 3, 3), ("a", 4, 2), ("a", 5, 3)]
+"""The second lease starts from the checkpoint of iteration 2 and repeats the third, which is known."""
+
+
+@pytest.mark.parametrize(
+    ("further", "expected"),
+    [
+        ([], []),
+        ([saved("a", 2, 5, interim=True), DriverStopped(6.0, "t"), DriverStarted(2, 7.0)], [(6, 1), (7, 2)]),
+        ([DriverStarted(2, 7.0)], [(6, 4), (7, 5)]),
+        ([saved("a", 2, 5), DriverStarted(2, 7.0)], [(6, 1), (7, 2)]),
+        (
+            [
+                saved("a", 2, 5),
+                TrialCompleted("a", 2, "stopped"),
+                TrialsReopened(("a",), restart=False),
+            ],
+            [(6, 1), (7, 2)],
+        ),
+    ],
+    ids=["no third", "stopped", "killed", "killed after a checkpoint", "reopened"],
+)
+def test_iterations_since_restore_begin_again_with_each_launch(store, journal, further, expected):
+    commit(journal, [*FAULTED, ResultsReported("a", 2, results(3, 4, 5, score=1)), *further])
+    if expected:
+        commit(journal, [TrialLaunched("a", 3, None), ResultsReported("a", 3, results(6, 7, score=1))])
+    reported = ReportedResults()
+    reported.read(Journal.read(store, whole=True))
+    told = [("a", *pair) for pair in expected]
+    assert since_restore(reported) == [*BY_FAULT, *told]
+    last = trials_frame(reported.state).iloc[0]
+    assert last["iterations_since_restore"] == [*BY_FAULT, *told][-1][2]
+
+
+def test_what_a_failed_attempt_repeated_does_not_change_the_last_result(store, journal):
+    commit(journal, [*FAULTED, ResultsReported("a", 2, results(3, score=1))])
+    reported = ReportedResults()
+    reported.read(Journal.read(store, whole=True))
+    assert trials_frame(reported.state)["iterations_since_restore"].tolist() == [3]
+
+
+def test_iterations_since_restore_begin_again_with_a_restart_and_with_a_copy(store, journal):
+    running = [TrialLaunched("a", 3, None), ResultsReported("a", 3, results(1, 2, score=1))]
+    copied = TrialDecided("a", 2, Action.CONTINUE, source="b", config={"x": 2})
+    commit(journal, [*FIRST_LIFE[:4], TrialLaunched("b", 1, None), saved("b", 1, 6)])
+    commit(journal, [*life("a", 1, results(1, score=1)), TrialsReopened(("a",), restart=True), *running])
+    commit(journal, [copied, ResultsReported("a", 3, results(3, 4, score=1))])
+    reported = ReportedResults()
+    reported.read(Journal.read(store, whole=True))
+    assert since_restore(reported) == [("a", 1, 1), ("a", 2, 2), ("a", 3, 1), ("a", 4, 2)]

@@ -1,11 +1,20 @@
-"""Objects by their import path, `package.module:name`: how JSON names functions and classes."""
+"""Objects by their import path, `package.module:name`: how JSON names functions and classes.
+
+Rules of this module:
+
+- A path is looked up, never evaluated.
+- Importing a module runs its code. So `tune_flows.core.allowed` is asked before the import, and once more
+  about what was found there.
+"""
 
 import importlib
 import pkgutil
+import sys
 
+from tune_flows.core.allowed import require_allowed, require_allowed_object
 from tune_flows.core.rejection import Rejected, closest
 
-__all__ = ["import_object"]
+__all__ = ["import_object", "path_of"]
 
 
 def import_object(path: str, expected: str) -> object:
@@ -16,13 +25,14 @@ def import_object(path: str, expected: str) -> object:
         expected: What should have been there, for the error.
 
     Raises:
-        Rejected: There is no such thing, or importing its module failed.
+        Rejected: It is not allowed here, there is no such thing, or importing its module failed.
     """
     module_name, colon, name = path.partition(":")
     if not colon:
         module_name, _, name = path.rpartition(".")
     if not module_name or not name:
         raise Rejected(path, expected)
+    require_allowed(f"{module_name}:{name}")
     try:
         found: object = importlib.import_module(module_name)
     except Exception as error:  # the user's module may raise anything
@@ -34,7 +44,20 @@ def import_object(path: str, expected: str) -> object:
             near = closest(part, [known for known in dir(found) if not known.startswith("_")])
             raise Rejected(path, expected, f"{module_name} has no {name!r}. {near}".rstrip())
         found = getattr(found, part)
+    require_allowed_object(f"{module_name}:{name}", found)
     return found
+
+
+def path_of(target: object) -> str:
+    """The import path of a function or class, or with `<` in it a description of what cannot be imported."""
+    module = getattr(target, "__module__", None) or type(target).__module__
+    name = getattr(target, "__qualname__", None)
+    if name is None:
+        return f"{module}:<{type(target).__qualname__}>"
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{name}" if found == target or "<" in name else f"{module}:<{name}>"
 
 
 def _near_module(module_name: str) -> str:

@@ -84,6 +84,7 @@ def reopened(trial: Trial, *, restart: bool) -> Trial:
     if not trial.is_over:
         raise InvalidTransition(f"{trial}: cannot be reopened; only a trial that is over can.")
     void = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None, "error": None}
+    void |= {"restored_at": 0, "iterations_since_restore": 0}
     budget = {"failures": 0, "infra_failures": 0, "restore_failures": 0}
     return replace(trial, status=_S.PENDING, reason=None, pending=None, **budget, **(void if restart else {}))
 

@@ -55,7 +55,12 @@ def new_rng(seed: int, stream: int = 0) -> np.random.Generator:
 class Policy(BaseModel):
     """Base of `SearchAlg` and `TrialScheduler`. What survives a restart: fields and private attributes."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        validate_default=True,
+        field_title_generator=lambda name, _: name,  # on the form: the name that code and YAML use
+    )
 
     @classmethod
     def kind(cls) -> str:

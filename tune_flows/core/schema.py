@@ -1,4 +1,4 @@
-"""Pydantic models at the edge: how a union of them looks as a form, and how their refusals read."""
+"""Pydantic models at the edge: how they look as a form, and how their refusals read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.rejection import Rejected, closest
 
-__all__ = ["FormOf", "FormUnion", "Rejected", "closest", "invalid_parameter"]
+__all__ = ["FormOf", "FormOfKinds", "FormUnion", "InForm", "Rejected", "closest", "invalid_parameter"]
 
 
 class FormUnion:
@@ -20,8 +20,10 @@ class FormUnion:
     differs:
 
     - `anyOf` without `discriminator`, because the UI's tabs do not switch on `oneOf`;
+    - members with fewer fields first: the UI shows the first one that shares the most fields with a value;
     - `"type": "object"`, which enables "Use JSON Input" for the field;
-    - `type` is required in each member, so that the server refuses what the run would refuse;
+    - `type` is a select with one choice, and required, so that the server refuses what the run would refuse;
+    - of a member's docstring the first paragraph, because there is little room;
     - `if`/`then` beside `anyOf` says it once more, which forms ignore and the server's messages need: of
       `anyOf` alone they say no more than that no member fits.
     """
@@ -34,17 +36,23 @@ class FormUnion:
         members = schema.pop("oneOf", None) or schema.pop("anyOf", None)
         if members is None:  # a single model is no union
             return schema
-        form = {**schema, "type": "object", "anyOf": members}
         if discriminator is None:
-            return form
+            return {**schema, "type": "object", "anyOf": members}
         key: str = discriminator["propertyName"]
-        for member in members:
-            definition = handler.resolve_ref_schema(member)
-            required = definition.get("required", [])
-            if key not in required:
-                definition["required"] = [key, *required]
         kinds: dict[str, str] = discriminator["mapping"]
+        for kind, reference in kinds.items():
+            _make_tab(handler.resolve_ref_schema({"$ref": reference}), key, kind)
+        members = sorted(members, key=lambda member: len(handler.resolve_ref_schema(member)["properties"]))
+        form = {**schema, "type": "object", "anyOf": members}
         return form | _by_kind(key, kinds, {"enum": list(kinds)})
+
+
+def _make_tab(definition: JsonSchemaValue, key: str, kind: str) -> None:
+    """Change the definition of a member so that it can be shown, and told from the others."""
+    definition["required"] = [key, *(name for name in definition.get("required", []) if name != key)]
+    definition["properties"][key] = {"type": "string", "enum": [kind], "default": kind, "title": key}
+    if "description" in definition:
+        definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
 
 
 def _by_kind(key: str, kinds: dict[str, str], other: dict[str, Any]) -> dict[str, Any]:
@@ -92,26 +100,37 @@ def invalid_parameter(
 
 
 class FormOf:
-    """Annotation of a flow parameter that looks like `union` on the form and is checked by the flow itself.
+    """Annotation of a flow parameter that looks like `shape` on the form and is checked by the flow itself.
 
     A script may then pass what no JSON schema describes (an object of one's own), and every refusal is the
-    flow's own error. Beside the members of the union the form offers a kind of one's own, by import path.
+    flow's own error.
 
     Args:
-        union: The annotated union of the built-in kinds.
+        shape: The type that the form and the server know.
+        keywords: Added to its JSON schema.
     """
 
-    def __init__(self, union: object) -> None:
-        self._union = union
+    def __init__(self, shape: object, **keywords: Any) -> None:  # noqa: ANN401 - any JSON value
+        self._shape = shape
+        self._keywords = keywords
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        union = handler.generate_schema(self._union)
-        return core_schema.json_or_python_schema(json_schema=union, python_schema=core_schema.any_schema())
+        shape = handler.generate_schema(self._shape)
+        return core_schema.json_or_python_schema(json_schema=shape, python_schema=core_schema.any_schema())
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        form = handler(schema)
+        return {**handler(schema), **self._keywords}
+
+
+class FormOfKinds(FormOf):
+    """As `FormOf`, for a `FormUnion`: beside its members there is a kind of one's own, by import path."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        form = super().__get_pydantic_json_schema__(schema, handler)
         other = form
         while "else" in other:
             other = other["else"]
@@ -120,8 +139,24 @@ class FormOf:
         own = {  # fits the built-in kinds too: what is wrong with one of them is for the `if`s to say
             "title": "My own, by import path",
             "type": "object",
-            "properties": {"type": {"type": "string", "title": "Type"}},
+            "properties": {"type": {"type": "string", "title": "type"}},
             "required": ["type"],
             "additionalProperties": True,
         }
         return {**form, "anyOf": [*form["anyOf"], own]}
+
+
+class InForm:
+    """Annotation that adds to a JSON schema what the flow says itself, in words of its own: bounds.
+
+    Args:
+        keywords: Of JSON schema, such as `minimum`.
+    """
+
+    def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - any JSON value
+        self._keywords = keywords
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), **self._keywords}

@@ -153,7 +153,13 @@ class ExperimentState:
         """One fresh result; the trial as it is then."""
         trial = self.trials[trial_id]
         pending = Action.STOP if result.done else trial.pending
-        trial = replace(trial, iteration=result.iteration, last_result=result, pending=pending)
+        trial = replace(
+            trial,
+            iteration=result.iteration,
+            last_result=result,
+            pending=pending,
+            iterations_since_restore=result.iteration - trial.restored_at,
+        )
         self.trials[trial_id] = trial
         if not self.reported:
             self.reported.update(dict.fromkeys(AUTOMATIC))
@@ -296,7 +302,8 @@ class ExperimentState:
     @apply.register
     def _(self, record: TrialLaunched) -> None:
         trial = self.trials[record.trial_id]
-        self._put(moved(trial, TrialStatus.RUNNING, lease=record.lease, until=record.until))
+        begun = {"lease": record.lease, "restored_at": trial.start.iteration if trial.start else 0}
+        self._put(moved(trial, TrialStatus.RUNNING, until=record.until, **begun))
 
     @apply.register
     def _(self, record: TrialContinued) -> None:
@@ -309,7 +316,8 @@ class ExperimentState:
             source = self.trials[record.source].checkpoint
             start = (replace(source, iteration=record.iteration),) if source else ()
             self.copied.update((checkpoint.path, None) for checkpoint in start)
-            trial = replace(trial, config=record.config, checkpoints=start, interim=None)
+            began = start[0].iteration if start else 0
+            trial = replace(trial, config=record.config, checkpoints=start, interim=None, restored_at=began)
         self._put(told(trial, record.action, record.reason))
 
     @apply.register

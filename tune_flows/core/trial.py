@@ -103,6 +103,11 @@ class Trial:
     iteration: int = 0
     """Training iterations journalled so far."""
     last_result: Result | None = None
+    restored_at: int = 0
+    """Iteration that the newest lease went on from, that of its checkpoint; 0: from scratch."""
+    iterations_since_restore: int = 0
+    """How many of `iteration` the worker had done that reported the last of them: starts again at 1 with each
+    launch, and when the trial becomes a copy of another one. A crash changes it: nothing to decide by."""
     lease: int = 0
     """How often a worker was given to this trial; events of an older lease are void."""
     until: int | None = None

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self, cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, JsonValue
@@ -42,8 +42,8 @@ class ParamSpace:
     _layout: Layout
 
     @classmethod
-    def parse(cls, obj: Mapping[str, Any]) -> Self:
-        """The space that nested dicts describe.
+    def parse(cls, obj: "Mapping[str, Any] | ParamSpace") -> "ParamSpace":
+        """The space that nested dicts describe; a space as it is.
 
         Args:
             obj: By name: a domain, a grid or a function, or the JSON form of one, such as
@@ -53,6 +53,8 @@ class ParamSpace:
         Raises:
             InvalidParameter: Something in it cannot be; the message names its path. Final.
         """
+        if isinstance(obj, ParamSpace):
+            return obj
         layout, leaves = parse_tree(obj)
         entries = dict(sorted(leaves.entries.items()))
         return cls(
@@ -68,7 +70,7 @@ class ParamSpace:
         """As a field, or as the state of a policy, a space is read by `parse` and written by `to_json`."""
         del source, handler
         return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, cls) else cls.parse(value),
+            cls.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda space: space.to_json()),
         )
 
@@ -78,6 +80,20 @@ class ParamSpace:
         return nested(
             self._layout, forms | {path: json_value(value) for path, value in self.constants.items()}
         )
+
+    def loaded(self) -> "ParamSpace":
+        """The same space, in which every function that was given by its path is the function itself.
+
+        Raises:
+            InvalidParameter: One cannot be imported.
+        """
+        functions = dict(self.functions)
+        for path, function in functions.items():
+            try:
+                functions[path] = function.loaded()
+            except Rejected as error:
+                raise error.named(f"param_space[{path!r}]") from error
+        return replace(self, functions=functions)
 
     def __repr__(self) -> str:
         return f"ParamSpace({nested(self._layout, {**self._entries, **self.constants})!r})"

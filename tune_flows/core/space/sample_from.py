@@ -1,13 +1,12 @@
 """Entries computed by a function of the rest of the configuration."""
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 
-from tune_flows.core.imports import import_object
+from tune_flows.core.imports import import_object, path_of
 from tune_flows.core.schema import Rejected
 from tune_flows.core.space.domain import SpaceEntry
 
@@ -33,15 +32,7 @@ def _checked(function: Function | str) -> Function | str:
 
 
 def _path(function: Function | str) -> str:
-    """The import path, or with `<` in it a description of what cannot be imported."""
-    if isinstance(function, str):
-        return function
-    module = getattr(function, "__module__", None) or type(function).__module__
-    name = getattr(function, "__qualname__", None)
-    if name is None:
-        return f"{module}:<{type(function).__qualname__}>"
-    found = _attribute(sys.modules.get(module), name)
-    return f"{module}:{name}" if found == function or "<" in name else f"{module}:<{name}>"
+    return function if isinstance(function, str) else path_of(function)
 
 
 class SampleFrom(SpaceEntry, frozen=True):
@@ -78,6 +69,14 @@ class SampleFrom(SpaceEntry, frozen=True):
         _checked(found)
         return found
 
+    def loaded(self) -> "SampleFrom":
+        """The same with the function itself instead of its path.
+
+        Raises:
+            Rejected: As `load`.
+        """
+        return SampleFrom(function=self.load())
+
     def __call__(self, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the function's result
         """What the function returns for `config`; a function without parameters is called without."""
         function = self.load()
@@ -106,11 +105,3 @@ def _takes(function: Function, count: int) -> bool:
     except ValueError:  # a builtin without a signature
         return True
     return True
-
-
-def _attribute(module: object, name: str) -> object:
-    """The attribute at a dotted name, None if there is none."""
-    found: object = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
