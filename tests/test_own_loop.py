@@ -1,6 +1,7 @@
 """Who interrupts the caller: the coroutine ends by itself, or at once."""
 
 import asyncio
+import ctypes
 import signal
 import threading
 
@@ -23,6 +24,28 @@ def interrupt():
     before = signal.signal(signal.SIGUSR1, handler)
     yield lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_exception_that_is_injected_into_a_thread_is_heard():
+    told, ended, caught = threading.Event(), asyncio.Event(), []
+
+    async def main():
+        told.set()
+        await ended.wait()
+
+    def caller():
+        try:
+            run_in_own_loop(main, name="mine", stop=ended.set)
+        except Interrupted as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=caller)
+    thread.start()
+    assert told.wait(10)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted))
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(caught) == 1
 
 
 def test_what_it_returns_and_raises():

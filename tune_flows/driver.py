@@ -23,6 +23,7 @@ from tune_flows.executors.base import TrialExecutor
 from tune_flows.experiment import Experiment, collect_orphans
 from tune_flows.runner import Step, TrialRunner
 from tune_flows.snapshots import Snapshots
+from tune_flows.stop_requests import listening
 from tune_flows.store import CheckpointStore, Journal, error_key
 
 __all__ = ["Driver", "Observer"]
@@ -75,9 +76,11 @@ class Driver:
         self._executor = executor
         self._checkpoints = checkpoints
         self._clock = clock
-        self._observers = observers
+        self._observers = list(observers)
         self._snapshot_every = snapshot_every
         self._grace_s = shutdown_grace_s
+        self.was_asked = False
+        """Whether it was a request to stop (`tune-flows stop`) that ended the session."""
         self._why_stop: str | None = None
         self._waits_for: asyncio.Task[Any] | None = None
         self._beside: set[asyncio.Task[None]] = set()
@@ -102,6 +105,10 @@ class Driver:
             self._experiment.store.give_up(self._grace_s + _LAST_CALL_S)
             if self._waits_for is not None:
                 self._waits_for.cancel()
+
+    def _stop_as_asked(self, reason: str) -> None:
+        self.was_asked = self._why_stop is None
+        self.stop(reason)
 
     async def run(self) -> ExperimentState | None:
         """Run until the experiment has ended or `stop` was called.
@@ -140,6 +147,8 @@ class Driver:
         _warn_of(runner.differences)
         snapshots = Snapshots(journal, least=self._snapshot_every)
         ending.push_async_callback(snapshots.close)
+        listens = listening(self._experiment.store, journal.epoch, self._stop_as_asked)
+        await ending.enter_async_context(listens)
         self._beside_the_loop(_SUPERFLUOUS, collect_orphans, self._checkpoints, runner.state.copy())
         events: Sequence[Event] = [
             DriverStarted(journal.epoch, self._clock()),
@@ -180,8 +189,16 @@ class Driver:
                 self._beside_the_loop(_SUPERFLUOUS, self._checkpoints.delete, asdict(command.checkpoint))
             else:
                 self._executor.submit(command)
-        for observer in self._observers:
-            observer.on_step(runner.state, step)
+        self._tell_observers(runner.state, step)
+
+    def _tell_observers(self, state: ExperimentState, step: Step) -> None:
+        """One that raises is told no more: it has no part in the experiment."""
+        for observer in list(self._observers):
+            try:
+                observer.on_step(state, step)
+            except Exception:
+                self._observers.remove(observer)
+                _log.exception("%s is left out from here on", type(observer).__name__)
 
     async def _next_events(self, journal: Journal, runner: TrialRunner) -> Sequence[Event]:
         """What has happened; empty when time was up first, or the session is to be stopped.

@@ -6,11 +6,13 @@ failed start leaves nothing behind that would block the name.
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
 
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.decisions import Record
-from tune_flows.core.errors import ExperimentExists, ExperimentMismatch, ExperimentNotFound
+from tune_flows.core.errors import ExperimentExists, ExperimentMismatch, ExperimentNotFound, StorageError
 from tune_flows.core.events import Event
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
@@ -23,6 +25,13 @@ from tune_flows.search.base import SearchAlg
 from tune_flows.spec import ExperimentSpec
 from tune_flows.store import COMPLETION_KEY, ERROR_PREFIX, CheckpointStore, Journal, ObjectStore
 from tune_flows.store.checkpoints import CHECKPOINT_PREFIX
+from tune_flows.store.notes import (
+    SESSION_KEY,
+    STOP_PREFIX,
+    Session,
+    remove_stop_request,
+    write_session,
+)
 
 __all__ = ["Experiment", "collect_orphans", "fold", "history"]
 
@@ -77,6 +86,7 @@ class Experiment:
         rules: Limits and budgets of this session.
         num_samples: Samples in all; None: without limit.
         resume: Whether it must or must not exist, and what becomes of its ERRORED trials.
+        settings: JSON values that say how this session runs it, for whoever carries it on; None: not said.
     """
 
     def __init__(
@@ -90,6 +100,7 @@ class Experiment:
         rules: Rules,
         num_samples: int | None,
         resume: Resume = "auto",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.store = store
         self.objective = Objective(spec.metric, spec.mode)
@@ -97,6 +108,7 @@ class Experiment:
         self._space = space
         self._search_alg = search_alg
         self._scheduler = scheduler
+        self._settings = settings
         target = None if num_samples is None else num_samples * search_alg.variants(space)
         self._seen: Journal | None = None
         self._journal: Journal | None = None
@@ -145,6 +157,9 @@ class Experiment:
         writer = f"{socket.gethostname()}/{os.getpid()}"
         journal = self._journal = Journal.open(self.store, writer=writer, seen=self._seen)
         self._seen = None
+        with suppress(StorageError):
+            # One that is there asked a driver of a history that was discarded: epochs have begun anew since.
+            remove_stop_request(self.store, journal.epoch)
         if journal.header is None:
             journal.create_header(self._spec.to_json())
         seed = self._spec.seed
@@ -156,6 +171,9 @@ class Experiment:
         self._require_growth(runner.state)
         if runner.state.ended is not None:
             self.store.delete(COMPLETION_KEY)  # it is about to be carried on
+        if self._settings is not None:
+            journal.require_ownership()  # reading took its time, and another driver may be the newest by now
+            write_session(self.store, Session(journal.epoch, writer, dict(self._settings)))
         return journal, runner, self._wish.events(runner.state)
 
     def discard(self) -> None:
@@ -169,6 +187,8 @@ class Experiment:
             self._journal.require_ownership()
         self.store.delete_prefix(CHECKPOINT_PREFIX)
         self.store.delete_prefix(ERROR_PREFIX)
+        self.store.delete_prefix(STOP_PREFIX)
+        self.store.delete(SESSION_KEY)
         Journal.discard(self.store)
 
     def _resumed(self, journal: Journal) -> TrialRunner:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 _BEGINS_S = 1.0
 """Seconds after which a thread does not begin any more: its start was interrupted."""
 _LOOK_S = 0.2
-"""Seconds between two looks at whether the task that the caller stands in was told to end."""
+"""Seconds between two looks at whether the caller was told to end: by its task, or by an exception that was
+injected into its thread (Prefect's `timeout_seconds` outside the main thread), which no wait hears."""
 
 
 def run_in_own_loop(
@@ -73,9 +74,10 @@ def run_in_own_loop(
 
 def _awaited(outcome: Future[T]) -> T:
     """The result; a caller who blocks a loop looks by itself whether its task there was cancelled."""
+    task = None
     with suppress(RuntimeError):  # no loop
-        if (task := asyncio.current_task()) is not None:
-            while not wait([outcome], timeout=_LOOK_S).done:
-                if task.cancelling():
-                    raise asyncio.CancelledError
+        task = asyncio.current_task()
+    while not wait([outcome], timeout=_LOOK_S).done:
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
     return outcome.result()

@@ -14,7 +14,7 @@ from tune_flows.core.keeping import best_checkpoint
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import CheckpointRef, Trial, TrialStatus
-from tune_flows.frames import ReportedResults, result_row, trials_frame
+from tune_flows.frames import ReportedResults, last_row, trials_frame
 from tune_flows.spec import ExperimentSpec
 from tune_flows.store import (
     COMPLETION_KEY,
@@ -23,7 +23,9 @@ from tune_flows.store import (
     TRIALS_KEY,
     CheckpointStore,
     Journal,
+    Location,
     ObjectStore,
+    locate_experiment,
     read_table,
     write_table,
 )
@@ -47,6 +49,10 @@ class TuneResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     experiment_url: str = Field(description="Where journal, checkpoints and tables lie.")
+    storage_block: str | None = Field(
+        default=None,
+        description="Name of the ExperimentStorage block by which to read there; null: the environment says.",
+    )
     metric: str | None = Field(description="The metric that was tuned.")
     mode: Mode = Field(description="Whether smaller or larger is better.")
     ended: str = Field(description="Why the experiment ended.")
@@ -90,16 +96,25 @@ class TuneResult(BaseModel):
                 f"{self.best_trial_id} of {self.experiment_url} has no checkpoint; "
                 "checkpoint_config={'checkpoint_at_end': true} makes one."
             )
-        CheckpointStore(self.experiment_url).restore(asdict(self.best_checkpoint), Path(target))
+        place = self._place()
+        checkpoints = CheckpointStore(place.url, access=place.access)
+        checkpoints.restore(asdict(self.best_checkpoint), Path(target))
         return Path(target)
 
     def dataframe(self) -> "pd.DataFrame":
         """One row for each training iteration of each trial, in the order in which they were reported."""
-        return read_table(ObjectStore(self.experiment_url), RESULTS_KEY)
+        return self._table(RESULTS_KEY)
 
     def trials_dataframe(self) -> "pd.DataFrame":
         """One row for each trial, with its last result."""
-        return read_table(ObjectStore(self.experiment_url), TRIALS_KEY)
+        return self._table(TRIALS_KEY)
+
+    def _table(self, key: str) -> "pd.DataFrame":
+        place = self._place()
+        return read_table(ObjectStore(place.url, access=place.access), key)
+
+    def _place(self) -> Location:
+        return locate_experiment(self.experiment_url, self.storage_block, parameter="experiment_url")
 
 
 def best_trial(state: ExperimentState, objective: Objective) -> Trial | None:
@@ -112,10 +127,12 @@ def best_trial(state: ExperimentState, objective: Objective) -> Trial | None:
     return best
 
 
-def tune_result(url: str, state: ExperimentState, objective: Objective) -> TuneResult:
+def tune_result(
+    url: str, state: ExperimentState, objective: Objective, storage_block: str | None = None
+) -> TuneResult:
     """The result of an experiment; of one that has not ended, as it stands."""
     best = best_trial(state, objective)
-    last = best.last_result if best else None
+    metrics = last_row(best) if best else None
     errors = {
         trial.trial_id: (trial.error or "").partition("\n")[0]
         for trial in state.trials.values()
@@ -123,13 +140,14 @@ def tune_result(url: str, state: ExperimentState, objective: Objective) -> TuneR
     }
     return TuneResult(
         experiment_url=url,
+        storage_block=storage_block,
         metric=objective.metric,
         mode=objective.mode,
         ended=state.ended or "not ended",
         num_trials=state.by_status(),
         best_trial_id=best.trial_id if best else None,
         best_config=best.config if best else None,
-        best_metrics=_finite(result_row(best.trial_id, last)) if best and last else None,
+        best_metrics=_finite(metrics),
         best_checkpoint=best_checkpoint(best.checkpoints, objective.metric, objective.mode) if best else None,
         errors=errors,
     )
@@ -154,10 +172,14 @@ def require_success(result: TuneResult, fail_fast: bool | Literal["raise"]) -> N
         raise AllTrialsFailed(f"All {count} trial(s) failed. {where}{shown}")
 
 
-def write_tables(store: ObjectStore) -> None:
+def write_tables(store: ObjectStore, *, mark_end: bool = True) -> None:
     """Write what is derived from the journal, if there is one: both tables and, after the end, `result.json`.
 
     All of it can be made anew at any time.
+
+    Args:
+        store: The experiment's objects.
+        mark_end: Whether `result.json` is written: it says that nothing is left to do.
     """
     journal = Journal.read(store, whole=True)
     if journal.header is None:
@@ -166,7 +188,7 @@ def write_tables(store: ObjectStore) -> None:
     reported.read(journal)
     write_table(store, RESULTS_KEY, reported.frame())
     write_table(store, TRIALS_KEY, trials_frame(reported.state))
-    if reported.state.ended is not None:
+    if mark_end and reported.state.ended is not None:
         spec = ExperimentSpec.from_json(journal.header)
         result = tune_result(store.url, reported.state, Objective(spec.metric, spec.mode))
         _mark_as_complete(store, result, reported.seq)
@@ -175,8 +197,8 @@ def write_tables(store: ObjectStore) -> None:
 
 
 def _mark_as_complete(store: ObjectStore, result: TuneResult, seq: int) -> None:
-    """Write the result as JSON, without the URL: a copy of the experiment lies elsewhere."""
-    found = _finite(result.model_dump(mode="json", exclude={"experiment_url"}))
+    """Write the result as JSON, without what names the place: a copy of the experiment lies elsewhere."""
+    found = _finite(result.model_dump(mode="json", exclude={"experiment_url", "storage_block"}))
     content = {"v": _COMPLETION_VERSION, "entry": seq, **found}
     store.put(COMPLETION_KEY, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode("ascii"))
 

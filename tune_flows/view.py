@@ -7,6 +7,7 @@ Rules of this module:
 """
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,32 +19,41 @@ from tune_flows.core.trial import CheckpointRef, Trial, TrialStatus
 from tune_flows.frames import ReportedResults, trials_frame
 from tune_flows.results import TuneResult, best_trial, tune_result
 from tune_flows.runner import RunnerSnapshot
+from tune_flows.settings import repeated_parameters
 from tune_flows.spec import ExperimentSpec
-from tune_flows.store import HEADER_KEY, Journal, ObjectStore, resolve_storage
+from tune_flows.store import HEADER_KEY, Journal, ObjectStore, locate_experiment
 from tune_flows.store.header import Header, read_header
 from tune_flows.store.nearby import experiments_in
+from tune_flows.store.notes import read_session
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tune_flows.store.storage import StorageSource
+
 __all__ = ["ExperimentView", "open_experiment"]
 
 
-def open_experiment(url: str | os.PathLike[str]) -> "ExperimentView":
+def open_experiment(
+    url: str | os.PathLike[str], *, storage: "str | StorageSource | None" = None
+) -> "ExperimentView":
     """A read-only view of the experiment at a URL, whether it runs, died or has ended.
 
     Args:
         url: Where it lies, as `TuneResult.experiment_url` says: `storage_path`/`name`.
+        storage: The ExperimentStorage block that holds the credentials, or its name; None: the environment
+            does. `block:lake/churn` as URL needs none.
 
     Raises:
         ExperimentNotFound: There is none; the message names some that lie near. Final.
-        InvalidParameter: The URL cannot be one. Final.
+        InvalidParameter: The URL cannot be one, or there is no such block. Final.
         CorruptJournalError: A stored object is damaged or of a newer format. Final.
         StorageError: The storage refused or did not answer.
     """
     if not (given := os.fspath(url)):
         raise InvalidParameter.of("url", given, "where an experiment lies: storage_path/name")
-    return ExperimentView(ObjectStore(resolve_storage(given, parameter="url")))
+    location = locate_experiment(given, storage)
+    return ExperimentView(ObjectStore(location.url, access=location.access))
 
 
 class ExperimentView:
@@ -131,6 +141,16 @@ class ExperimentView:
         return self._state.ended is not None
 
     @property
+    def stopped(self) -> str | None:
+        """Why its newest session ended before it did; None: it has ended, or a driver is at work or died."""
+        return None if self.is_finished else self._state.stopped
+
+    @property
+    def epoch(self) -> int:
+        """How many drivers have begun to work on it so far."""
+        return self._state.epoch
+
+    @property
     def target(self) -> int | None:
         """Trials that it may have in all; None: without limit."""
         return self._state.target
@@ -149,6 +169,22 @@ class ExperimentView:
     def errors(self) -> dict[str, str]:
         """First line of each failed trial's error, by trial id; `Trial.error` has the traceback."""
         return self.result().errors
+
+    def parameters(self) -> dict[str, Any]:
+        """What `tune` takes to carry it on as it was run last, but for `storage_path` and `name`.
+
+        Raises:
+            InvalidParameter: Nothing is recorded yet, so that its limits are not known; or its space or
+                search algorithm cannot be made here, as their code is missing.
+            CorruptJournalError, StorageError: As `open_experiment`.
+        """
+        if self.updated_at is None:
+            raise InvalidParameter(
+                f"{self.url}: begun without a record, so that num_samples, stop and budgets are not known: "
+                "its driver died early, or has only just begun. Run the original command again."
+            )
+        session = read_session(self._store)
+        return repeated_parameters(self._spec, self._state, session.settings if session else {})
 
     # -- what came of it ---------------------------------------------------------------------
 
@@ -177,7 +213,7 @@ class ExperimentView:
 
         The result's own `dataframe` reads the stored tables, which are old or missing then.
         """
-        return tune_result(self.url, self._state, self._objective)
+        return tune_result(self.url, self._state, self._objective, self._store.access.block)
 
     def dataframe(self) -> "pd.DataFrame":
         """One row for each training iteration of each trial, in the order in which they were reported.
@@ -242,30 +278,22 @@ class ExperimentView:
             self._seq = entry.seq
 
     def _read_header(self) -> Header:
-        header = read_header(self._store)
-        if header is None:
-            raise ExperimentNotFound(_not_found(self._store.url))
+        if (header := read_header(self._store)) is None:
+            raise ExperimentNotFound(_not_found(self._store))
         return header
 
 
-def _not_found(url: str) -> str:
+def _not_found(store: ObjectStore) -> str:
     """What to tell somebody who looked in the wrong place."""
+    url = store.url
     message = f"{url}: there is no experiment here (no {HEADER_KEY})."
     above, _, name = url.rpartition("/")
     for place, like in ((url, ""), (above, name)):
-        found = _listed(place, like)
-        if found:
-            return f"{message} Some in {place}: {', '.join(found)}."
+        with suppress(StorageError):  # may be read, but not listed
+            listable = place and not place.endswith(":/")
+            if listable and (found := experiments_in(place, access=store.access, like=like)):
+                return f"{message} Some in {place}: {', '.join(found)}."
     return (
         f"{message} Expected storage_path/name as `tune` was given them, or TuneResult.experiment_url; "
         "an experiment is there once its flow run has begun."
     )
-
-
-def _listed(place: str, like: str) -> list[str]:
-    if not place or place.endswith(":/"):
-        return []
-    try:
-        return experiments_in(place, like=like)
-    except StorageError:  # may be read, but not listed
-        return []

@@ -67,13 +67,16 @@ def tables_of(folder: MemoryFolder) -> dict[str, pd.DataFrame]:
     trials, results = read_table(store, TRIALS_KEY), read_table(store, RESULTS_KEY)
     trials["checkpoint"] = trials["checkpoint"].map(_owner, na_action="ignore")
     order = ["trial_id", "training_iteration"]
-    return {TRIALS_KEY: trials, RESULTS_KEY: results.sort_values(order, ignore_index=True)}
+    tables = {TRIALS_KEY: trials, RESULTS_KEY: results.sort_values(order, ignore_index=True)}
+    return {key: table.drop(columns="iterations_since_restore") for key, table in tables.items()}
 
 
 def _bare(trial: Trial) -> Trial:
-    """Without what a crash or a stop may change: how often it was launched, what it saved for the way."""
+    """Without what a crash or a stop may change: how often it was launched and from where, what it saved
+    for the way."""
     kept = tuple(replace(held, path=_owner(held.path), manifest_sha256="") for held in trial.checkpoints)
-    return replace(trial, lease=0, checkpoints=kept, interim=None)
+    begun = {"lease": 0, "restored_at": 0, "iterations_since_restore": 0}
+    return replace(trial, **begun, checkpoints=kept, interim=None)
 
 
 def _take_results(story: Story, stopped: set[str], record: Mapping[str, Any]) -> None:

@@ -222,6 +222,7 @@ def test_a_driver_that_was_fenced_discards_nothing(shop):
     assert step > 5
 
 
+@pytest.mark.timeout(30)
 def test_a_driver_with_nothing_to_commit_learns_of_a_takeover(shop, monkeypatch):
     monkeypatch.setattr("tune_flows.driver._LOOK_EVERY_S", 0.01)
 

@@ -167,3 +167,21 @@ def test_a_policy_that_decides_differently_today_is_named_with_the_trial(tmp_pat
     assert all(record.trial_id in line for record, line in zip(decided, named, strict=False))
     assert any("further decisions are others today" in line for line in lines) == (most < len(decided))
     assert all(state.trials[record.trial_id].iteration == record.iteration for record in decided)
+
+
+def test_an_observer_that_raises_is_left_out(tmp_path, caplog):
+    class Broken:
+        def on_step(self, state, step):
+            raise RuntimeError("no canvas")
+
+    class Watching:
+        ended = None
+
+        def on_step(self, state, step):
+            self.ended = state.ended
+
+    watching = Watching()
+    shop = Shop(f"{tmp_path}/e", num_samples=2, observers=[Broken(), watching])
+    assert shop.run().ended == watching.ended == "all trials done"
+    assert caplog.text.count("RuntimeError: no canvas") == 1
+    assert "Broken is left out" in caplog.text

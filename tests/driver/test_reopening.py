@@ -121,6 +121,21 @@ def test_more_time(shop):
     assert iterations(shop) == {trial_id: list(range(1, 10)) for trial_id in state.trials}
 
 
+def test_more_time_leaves_alone_what_the_scheduler_had_stopped(shop):
+    shop.scheduler = {"type": "asha", "max_t": 27, "reduction_factor": 3, "grace_period": 3}
+    shop.rules, shop.num_samples = Rules(time_budget_s=18.0), 12
+    first = shop.run()
+    reasons = {trial.trial_id: trial.reason for trial in first.trials.values()}
+    cut = [trial_id for trial_id, reason in reasons.items() if reason == first.ended]
+    stopped = [trial_id for trial_id, reason in reasons.items() if "stopped by" in reason]
+    assert cut
+    assert stopped
+    shop.rules = Rules()
+    state = shop.run()
+    assert reopened(shop) == [(cut, False)]
+    assert all(state.trials[i].iteration == first.trials[i].iteration for i in stopped)
+
+
 def crashed_in_its_last_writes(url, **options):
     """The experiment, left at each of its writes from the one that decided its end on."""
     whole = Shop(f"{url}-entries", **options)

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from tests.driver.shop import EPOCH_S, Odd, Shop, Silent
+from tune_flows.core.decisions import TrialDecided
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import choice, uniform
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import CheckpointRef, Result, Trial, TrialStatus
 from tune_flows.results import TuneResult, best_trial, tune_result, write_tables
-from tune_flows.store import COMPLETION_KEY, Journal, ObjectStore
+from tune_flows.store import COMPLETION_KEY, TRIALS_KEY, Journal, ObjectStore, read_table
 
 
 def tables(shop):
@@ -33,6 +34,7 @@ def test_one_row_for_each_training_iteration(tmp_path):
         "training_iteration": "int64",
         "score": "float64",
         "n": "int64",
+        "iterations_since_restore": "int64",
         "time_this_iter_s": "float64",
         "time_total_s": "float64",
         "timestamp": "float64",
@@ -49,6 +51,23 @@ def test_one_row_for_each_training_iteration(tmp_path):
         assert (group["config/x"] == x).all()
     assert rows["timestamp"].is_monotonic_increasing
     assert rows["timestamp"].min() > EPOCH_S
+
+
+def test_iterations_since_restore_begin_again_with_each_copy(tmp_path):
+    pbt = {"type": "pbt", "perturbation_interval": 2, "seed": 2}
+    shop = Shop(f"{tmp_path}/e", pbt, num_samples=3, slots=3)
+    _, rows, trials = tables(shop)
+    copied = {(one.trial_id, one.iteration) for one in shop.records(TrialDecided) if one.source}
+    assert copied
+    for trial_id, group in rows.groupby("trial_id"):
+        expected, since = [], 0
+        for iteration in group["training_iteration"]:
+            since += 1
+            expected.append(since)
+            since = 0 if (trial_id, iteration) in copied else since
+        assert list(group["iterations_since_restore"]) == expected
+        last = trials.set_index("trial_id").loc[trial_id, "iterations_since_restore"]
+        assert last == expected[-1]
 
 
 def test_one_row_for_each_trial(tmp_path):
@@ -231,6 +250,23 @@ def test_one_that_has_not_ended_is_not_marked(tmp_path):
     shop = Shop(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     write_tables(ObjectStore(shop.url))
+    assert marker(shop) is None
+
+
+def test_one_whose_end_has_still_to_be_told_is_not_marked(tmp_path):
+    shop = Shop(f"{tmp_path}/e")
+    assert shop.run().ended is not None
+    write_tables(ObjectStore(shop.url), mark_end=False)
+    assert marker(shop) is None
+    assert not read_table(ObjectStore(shop.url), TRIALS_KEY).empty
+
+
+def test_one_that_is_carried_on_is_not_marked_any_more(tmp_path):
+    shop = Shop(f"{tmp_path}/e", num_samples=2)
+    tables(shop)
+    assert marker(shop) is not None
+    shop.num_samples = 4
+    assert shop.run_and_die(3, durable=True) is None
     assert marker(shop) is None
 
 

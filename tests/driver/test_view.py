@@ -86,11 +86,12 @@ class Watch:
             assert self.rows[-1] == sum(trial.iteration for trial in state.trials.values())
 
 
-def test_of_a_running_experiment_whose_driver_does_not_notice(tmp_path):
+def test_of_a_running_experiment_whose_driver_does_not_notice(tmp_path, caplog):
     shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
     watch = Watch(shop)
     shop.observers = [watch]
     state = shop.run()
+    assert not caplog.records  # an observer whose assertion fails would be left out
     undisturbed = Shop(f"{tmp_path}/undisturbed", {"type": "hyperband", "max_t": 9})
     assert undisturbed.run() == state
     assert state.epoch == 1
@@ -173,6 +174,8 @@ def test_before_the_first_record(tmp_path):
     assert view.trials_dataframe().empty
     assert "none yet" in repr(view)
     assert "never" in view._repr_html_()
+    with pytest.raises(InvalidParameter, match="begun without a record"):
+        view.parameters()
 
 
 @pytest.mark.parametrize("metric", ["score", None])
