@@ -57,6 +57,11 @@ def test_errors_of_the_call(cause, kind):
             "out of memory, the worker's process was killed: Task was killed due to the node running low on "
             "memory.",
         ),
+        (
+            RayActorError(error_msg=REPORT.format(why="its node was running low on memory.")),
+            "out of memory, the worker's process was killed: The actor is dead because its node was running "
+            "low on memory.",
+        ),
         (ConnectionError("no route"), "ConnectionError: no route"),
         (ActorDiedError(), "the worker's process died: no message"),
     ],

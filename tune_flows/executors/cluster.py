@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from tune_flows.core.errors import ResourcesUnavailable
+from tune_flows.executors.hush import Hush
 
 __all__ = ["Cluster"]
 
@@ -32,6 +34,7 @@ class Cluster:
     def __init__(self, address: str | None) -> None:
         self._address = address
         self._ours = False
+        self._hush = Hush()
         self._lock = threading.Lock()
 
     def connect(self) -> None:
@@ -51,9 +54,10 @@ class Cluster:
                 else:
                     try:
                         ray.init(address=_answering(self._address), **quiet)
-                    except (OSError, RuntimeError, ValueError) as error:
+                    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
                         raise self._refusal(f"Connecting failed: {error}") from error
             self._ours = True
+            self._hush.begin()
 
     def nodes(self) -> list[Mapping[str, float]]:
         """Total resources of each node that is alive."""
@@ -66,6 +70,7 @@ class Cluster:
             if self._ours:
                 self._ours = False
                 ray.shutdown()
+                self._hush.end()
 
     def _require_joined(self) -> None:
         """This process can be in one cluster at a time: it must be the one that is asked for."""

@@ -65,7 +65,7 @@ def _kind_of(cause: object) -> FaultKind:
 def _headline(error: Exception) -> str:
     """What happened, in words that also say where to look."""
     text = str(error)
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or "memory on the node" in text:
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
         return "out of memory, the worker's process was killed"
     if isinstance(error, ray.exceptions.NodeDiedError) or "node has died" in text:
         return "the worker's node was lost"

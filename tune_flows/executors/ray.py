@@ -23,6 +23,7 @@ from tune_flows.executors.bundles import Bundles
 from tune_flows.executors.capacity import CapacityWatch
 from tune_flows.executors.cluster import Cluster
 from tune_flows.executors.faults import WorkerFault
+from tune_flows.executors.outlet import total_quota
 from tune_flows.executors.resources import Resources
 from tune_flows.executors.segment import HoldTrial, Lease, Order, Segment, SegmentFault
 from tune_flows.executors.verdicts import Verdicts
@@ -121,6 +122,7 @@ class RayExecutor:
         self.leases: dict[str, Lease] = {}
         self.batch_s = batch_s
         self.backlog = Backlog(max_backlog)
+        self.total_output = total_quota()
         self.open_s = 1.0
         self.checkpoint_at_end: bool = bool(host.get("checkpoint_at_end"))
         self._host = dict(host)
@@ -244,16 +246,19 @@ class RayExecutor:
         self._workforce.give_back(worker)
 
     async def discard(self, lease: Lease, fault: WorkerFault) -> None:
-        """The lease ended with a fault: end its worker."""
+        """The lease ended with a fault: hear its worker's last words, and end it."""
         worker = lease.worker
         if worker is None:
             return
-        if self._raise_errors and fault.kind is FaultKind.TRAINABLE:
-            error = await worker.original_error()
-            if error is not None:
-                error.add_note(f"In {lease.trial_id}:\n{fault.traceback}")
-                self._verdicts.keep(lease.trial_id, error)
-        worker.kill()
+        try:
+            await worker.listener.last_words()
+            if self._raise_errors and fault.kind is FaultKind.TRAINABLE:
+                error = await worker.original_error()
+                if error is not None:
+                    error.add_note(f"In {lease.trial_id}:\n{fault.traceback}")
+                    self._verdicts.keep(lease.trial_id, error)
+        finally:
+            worker.kill()
 
     def await_verdict(self, trial_id: str, segment: Segment) -> None:
         """The segment waits for the trial's next launch, or for None once the runner has passed it over."""

@@ -30,12 +30,15 @@ from tune_flows.core.trial import CheckpointRef
 from tune_flows.executors.backlog import Backlog
 from tune_flows.executors.base import events_of, saved_at_stop
 from tune_flows.executors.faults import WorkerFault
+from tune_flows.executors.outlet import Outlet, Quota
 from tune_flows.executors.worker import Worker
 from tune_flows.trainable.host import Outcome, StartTrial, Stretch
+from tune_flows.trainable.output import Line
 
 __all__ = ["HoldTrial", "Lease", "Order", "Segment", "SegmentFault", "Workplace"]
 
 _log = logging.getLogger(__name__)
+_trials_log = logging.getLogger("tune_flows.trials")
 _MAX_TOLD = 20
 """Stretches that a task run's message names; a second of tiny trials holds hundreds."""
 
@@ -86,6 +89,8 @@ class Workplace(Protocol):
     checkpoint_at_end: bool
     backlog: Backlog
     """What was emitted and not taken yet."""
+    total_output: Quota
+    """Lines of output that the segments may log together."""
 
     def emit(self, *events: Event) -> None:
         """Something happened."""
@@ -96,7 +101,7 @@ class Workplace(Protocol):
         ...
 
     async def discard(self, lease: Lease, fault: WorkerFault) -> None:
-        """The lease ended with a fault: end its worker."""
+        """The lease ended with a fault: hear its worker's last words, and end it."""
         ...
 
     def await_verdict(self, trial_id: str, segment: "Segment") -> None:
@@ -147,6 +152,8 @@ class Segment:
         """Whether it only ends a lease for which no task run is open: it gets none of its own."""
         self.trial_ids = [command.trial_id]
         """The trials that it served, in order."""
+        self.outlet = Outlet(_LibraryLog(), workplace.total_output)
+        """Where the lines go that its trials print."""
         self.title = self._title(command)
 
     async def execute(self) -> str:
@@ -158,10 +165,13 @@ class Segment:
         Raises:
             SegmentFault: A trial faulted; the runner has judged it.
         """
-        while self._next is not None:
-            command, self._next = self._next, None
-            await self._carry_out(command)
-            self._next = await self._wait_for_work()
+        try:
+            while self._next is not None:
+                command, self._next = self._next, None
+                await self._carry_out(command)
+                self._next = await self._wait_for_work()
+        finally:
+            self.outlet.flush()
         told = ", ".join(self._story[:_MAX_TOLD])
         more = len(self._story) - _MAX_TOLD
         return f"{told} and {more} more" if more > 0 else told
@@ -249,6 +259,7 @@ class Segment:
         self, lease: Lease, worker: Worker, start: StartTrial | None, stretch: Stretch | None
     ) -> None:
         begun = lease.iteration
+        worker.listener.serve(lease.trial_id, self.outlet)
         while True:
             await self._workplace.backlog.wait_for_room(unless=lambda: lease.order)
             batch = await worker.advance(start, stretch, batch_s=self._workplace.batch_s)
@@ -319,3 +330,13 @@ class Segment:
             fault.traceback,
             retry_delay_s=self._next.delay_s if isinstance(self._next, LaunchSegment) else None,
         ) from fault
+
+
+class _LibraryLog:
+    """Takes what trials print where there is no task run."""
+
+    def wants(self, level: int) -> bool:
+        return _trials_log.isEnabledFor(level)
+
+    def write(self, line: Line) -> None:
+        _trials_log.log(line.level, "%s: %s", line.trial_id, line.text)

@@ -16,12 +16,17 @@ from tune_flows.core.events import FaultKind
 from tune_flows.core.trial import CheckpointRef
 from tune_flows.executors.bundles import Bundles
 from tune_flows.executors.faults import WorkerFault, translated
+from tune_flows.executors.listener import Listener, Whereabouts, is_noise, is_own_file
 from tune_flows.executors.resources import Resources
-from tune_flows.trainable.host import Batch, StartTrial, Stretch, TrialHost
+from tune_flows.trainable.host import Batch, Outcome, StartTrial, Stretch, TrialHost
+from tune_flows.trainable.output import Capture, Output
 
 __all__ = ["Worker"]
 
 T = TypeVar("T")
+
+Heard = tuple[T, Output | None]
+"""An answer, and what was printed until then."""
 
 _MAX_BATCH = 10_000
 """Results a worker hands over at a time."""
@@ -37,10 +42,13 @@ _signal: Any = ray.method(concurrency_group=_SIGNALS)
 
 
 class HostActor:
-    """What runs in the worker process: a `TrialHost`, reachable by calls."""
+    """What runs in the worker process: a `TrialHost`, reachable by calls, and the ear at what it prints."""
 
     def __init__(self, host: Mapping[str, Any], objects: Mapping[str, ray.ObjectRef[Any]]) -> None:
+        self._capture = Capture(noise=is_noise, is_own=is_own_file, noisy_loggers=["ray"])
+        self._capture.install()
         trainable = host["trainable"]
+        self._capture.audience.own = frozenset({trainable.identity.partition(":")[0].partition(".")[0]})
         if objects:
             values: list[Any] = ray.get(list(objects.values()))
             trainable = trainable.bind(dict(zip(objects, values, strict=True)))
@@ -48,8 +56,14 @@ class HostActor:
         self._error: BaseException | None = None
 
     @_signal
-    def ready(self) -> None:
-        """Nothing: the answer says that the worker is there."""
+    def ready(self) -> Whereabouts:
+        """Where the worker is; the answer says that it is there."""
+        return Whereabouts(ray.get_runtime_context().get_node_id(), self._capture.places())
+
+    @_signal
+    def output(self, whole: bool) -> Output | None:
+        """What was printed since the last answer."""
+        return self._capture.take(whole=whole)
 
     @_signal
     def silent_s(self) -> float:
@@ -64,36 +78,40 @@ class HostActor:
         except Exception:  # whatever an exception of the user's does when it is pickled
             return None
 
-    def advance(self, start: StartTrial | None, stretch: Stretch | None, batch_s: float) -> Batch:
+    def advance(self, start: StartTrial | None, stretch: Stretch | None, batch_s: float) -> Heard[Batch]:
         """Train on; with `start`, on a new trial."""
         try:
             if start is not None:
+                self._capture.begin(start.trial_id)
                 self._host.start(start)
-            return self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
+            batch = self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
         except TuneError as error:
             self._error = error.__cause__
             raise
+        return batch, self._capture.take(whole=batch.outcome is Outcome.COMPLETED)
 
-    def save(self) -> tuple[CheckpointRef, ...]:
+    def save(self) -> Heard[tuple[CheckpointRef, ...]]:
         """Save a checkpoint of the waiting trial; all that were not handed over yet."""
-        return self._host.save()
+        return self._host.save(), self._capture.take()
 
-    def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+    def hold(self) -> Heard[tuple[tuple[CheckpointRef, ...], CheckpointRef | None]]:
         """Save the waiting trial for the next session."""
-        return self._host.hold()
+        return self._host.hold(), self._capture.take()
 
-    def finish(self) -> tuple[tuple[CheckpointRef, ...], bool]:
+    def finish(self) -> Heard[tuple[tuple[CheckpointRef, ...], bool]]:
         """End the waiting trial in order; its last checkpoints, and whether the process is stuck."""
-        return self._host.finish(save=False), self._host.is_stuck
+        saved = self._host.finish(save=False)
+        return (saved, self._host.is_stuck), self._capture.take(whole=True)
 
     @_signal
     def interrupt(self) -> None:
         """Make `advance` return between two steps."""
         self._host.interrupt()
 
-    def close(self) -> None:
+    def close(self) -> Heard[None]:
         """End whatever is there, before the process is ended."""
         self._host.close()
+        return None, self._capture.take(whole=True)
 
 
 class Worker:
@@ -121,11 +139,13 @@ class Worker:
             concurrency_groups={_SIGNALS: 1},
             scheduling_strategy=_first_bundle_of(self._group) if self._group is not None else None,
         )(HostActor).remote(host, dict(objects))
+        self.listener = Listener(self._actor.output.remote)
+        """Hears what the trainable prints."""
 
     async def ready(self) -> None:
         """Wait until the worker has found a place and answers."""
         with translated():
-            await self._actor.ready.remote()
+            self.listener.whereabouts = await self._actor.ready.remote()
 
     async def advance(self, start: StartTrial | None, stretch: Stretch | None, *, batch_s: float) -> Batch:
         """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
@@ -166,7 +186,8 @@ class Worker:
     async def close(self) -> None:
         """Let the trial clean up; a worker that is gone has nothing to clean."""
         with contextlib.suppress(WorkerFault), translated():
-            await self._actor.close.remote()
+            _, output = await self._actor.close.remote()
+            self.listener.hear(output)
 
     def kill(self) -> None:
         """End the worker's process, and what it has started in its bundles."""
@@ -175,7 +196,15 @@ class Worker:
             if self._group is not None:
                 remove_placement_group(self._group)
 
-    async def _watched(self, answer: Awaitable[T]) -> T:
+    async def _watched(self, answer: Awaitable[Heard[T]]) -> T:
+        """The answer; what was printed goes its own way, also while the call takes long."""
+        with self.listener.listening():
+            value, output = await self._unless_hung(answer)
+        await self.listener.settle()
+        self.listener.hear(output)
+        return value
+
+    async def _unless_hung(self, answer: Awaitable[T]) -> T:
         """The answer, unless the user's code hangs: then the process is ended, nothing else would help."""
         with translated():
             if self._step_timeout_s is None:

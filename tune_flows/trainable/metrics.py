@@ -12,7 +12,15 @@ from tune_flows.core.json_values import plain_json
 __all__ = ["RESERVED", "flattened"]
 
 RESERVED = frozenset(
-    {"training_iteration", "time_total_s", "time_this_iter_s", "timestamp", "trial_id", "config"}
+    {
+        "training_iteration",
+        "iterations_since_restore",
+        "time_total_s",
+        "time_this_iter_s",
+        "timestamp",
+        "trial_id",
+        "config",
+    }
 )
 """Fields that are filled in automatically; values reported under these names are ignored."""
 

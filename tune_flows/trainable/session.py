@@ -39,7 +39,7 @@ class TrialContext:
     """A local folder for files of this trial; gone when the trial leaves this worker."""
     experiment_name: str
     resources: dict[str, float]
-    """What the trial was granted: `cpu`, `gpu`, ..."""
+    """What the trial was granted, by Ray's names: `CPU`, `GPU`, ..."""
     config: dict[str, Any]
     iteration: int
     """Training iterations done so far; more than 0 at the start when the trial goes on from a checkpoint."""
