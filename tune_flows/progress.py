@@ -15,7 +15,7 @@ from tune_flows.core.trial import Trial, TrialStatus
 from tune_flows.results import best_trial
 from tune_flows.runner import Step
 
-__all__ = ["Progress", "live_progress"]
+__all__ = ["Progress", "best_line", "live_progress"]
 
 _REFRESH_S = 0.25
 _LOG_EVERY_S = 10.0
@@ -68,13 +68,18 @@ class Progress:
 
     def best_line(self) -> str:
         """The best trial so far."""
-        if self.best is None or self.objective.metric is None or self.best.last_result is None:
-            return "best so far: none yet"
-        value = self.best.last_result.value(self.objective.metric)
-        return (
-            f"best so far: {self.objective.metric}={value:.6g} "
-            f"({self.best.trial_id}, iteration {self.best.iteration}) {_short(self.best.config)}"
-        )
+        return best_line(self.best, self.objective)
+
+
+def best_line(best: Trial | None, objective: Objective) -> str:
+    """The trial that is the best so far, with its metric and its configuration, on one line."""
+    if best is None or objective.metric is None or best.last_result is None:
+        return "best so far: none yet"
+    value = best.last_result.value(objective.metric)
+    return (
+        f"best so far: {objective.metric}={value:.6g} "
+        f"({best.trial_id}, iteration {best.iteration}) {_short(best.config)}"
+    )
 
 
 @contextmanager
@@ -118,7 +123,8 @@ def _on_terminal(progress: Progress) -> Generator[None]:
 @contextmanager
 def _logs_above(console: Any) -> Generator[None]:  # noqa: ANN401 - a rich Console
     """Log lines of Prefect are printed above the live display instead of into it."""
-    handlers: list[Any] = [h for h in logging.getLogger("prefect").handlers if hasattr(h, "console")]
+    loggers = (logging.getLogger(), logging.getLogger("prefect"))  # where depends on Prefect's configuration
+    handlers: list[Any] = [h for logger in loggers for h in logger.handlers if hasattr(h, "console")]
     before = [handler.console for handler in handlers]
     for handler in handlers:
         handler.console = console
@@ -138,7 +144,7 @@ def _as_log_lines(progress: Progress, log: InfoLog) -> Generator[None]:
     def tell() -> None:
         told = ""
         while not over.wait(_LOG_EVERY_S):
-            line = f"{progress.status()}; {progress.best_line()}"
+            line = progress.status()  # the best is news of its own
             if line != told:
                 log.info("%s", line)
                 told = line
