@@ -1,7 +1,9 @@
 """What becomes of the flow run when its session was stopped from outside."""
 
+import atexit
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +31,24 @@ def ended_from_outside(watch: Watch) -> Any:  # noqa: ANN401 - a flow may return
             raise Pause(state=watch.state)
         case Cause.ORPHANED:
             return Crashed(message=f"The process that had started this run is gone. {_CARRIED_ON}")
+        case Cause.ASKED:
+            return Cancelled(message=f"Stopped on request. {_CARRIED_ON}")
         case _:
+            above = watch.run.here[1:]
+            if above and watch.run.parent is None:
+                atexit.register(_confirm_cancelled, *above)
             return Cancelled(message=f"Cancelled. {_CARRIED_ON}")
+
+
+def _confirm_cancelled(run_id: UUID) -> None:
+    """A flow that called `tune`, was cancelled and has ended: in a script nobody else says so.
+
+    What it ended in itself, an error by which it heard of the cancellation, the server does not take.
+    """
+    with suppress(Exception), get_client(sync_client=True) as client:
+        state = client.read_flow_run(run_id).state
+        if state is not None and state.is_cancelling():
+            client.set_flow_run_state(run_id, Cancelled(message="Cancelled."), force=True)
 
 
 def wait_while_paused(watch: Watch, *, ask_s: float = ASK_S) -> None:

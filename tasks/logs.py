@@ -1,22 +1,86 @@
-"""What the library logs, in the log of the flow run."""
+"""What trials print, in the logs of their task runs; what the library logs, in the log of the flow run."""
 
 import contextvars
 import logging
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from copy import copy
 
 from prefect import get_run_logger
+from prefect.logging.handlers import APILogHandler
 
-__all__ = ["library_logs_in_run"]
+from tune_flows.trainable.output import Line
+
+__all__ = ["TaskRunLog", "is_of_trial", "library_logs_in_run"]
+
+_TRIALS = "tune_flows.trials"
+"""Where the executor logs what trials print while there is no task run."""
+_STREAMS = ("stdout", "stderr")
+_OF_TRIAL = "tune_flows_trial"
+_TICK_S = 1e-6
+
+
+class TaskRunLog:
+    """The log of the present task run, for what its trials print; it may be written after the run's end, too.
+
+    What was printed is logged like everything else of a task run. A log record keeps the name of its logger
+    at the API, and has it before its text on the console, which shows the name of the task run instead.
+
+    Args:
+        trial_id: The one that the task run is named by; the lines of others begin with their ids.
+    """
+
+    def __init__(self, trial_id: str) -> None:
+        logger = get_run_logger()
+        is_adapter = isinstance(logger, logging.LoggerAdapter)
+        self._logger = logger.logger if is_adapter else logger
+        self._extra = dict(logger.extra or {}) if is_adapter else {}
+        self._trial_id = trial_id
+        self._newest = time.time()
+
+    def wants(self, level: int) -> bool:
+        """Whether Prefect logs this level; see `PREFECT_LOGGING_LEVEL`."""
+        return self._logger.isEnabledFor(level)
+
+    def write(self, line: Line) -> None:
+        """Log a line, with the time at which it was printed."""
+        of_other = "" if line.trial_id in ("", self._trial_id) else f"{line.trial_id}: "
+        record = self._record(line, of_other + line.text)
+        if line.source not in _STREAMS and not line.left_out:
+            at_api = copy(record)
+            at_api.name = line.source
+            for handler in self._logger.handlers if self._logger.filter(at_api) else ():
+                if isinstance(handler, APILogHandler) and line.level >= handler.level:
+                    handler.handle(at_api)
+            record.msg, record.send_to_api = f"{of_other}{line.source}: {line.text}", False
+        self._logger.handle(record)
+
+    def _record(self, line: Line, text: str) -> logging.LogRecord:
+        # The API sorts by time: no two lines have the same, and a clock that goes wrong changes no order.
+        self._newest = max(self._newest + _TICK_S, min(line.created, time.time()))
+        extra = {**self._extra, _OF_TRIAL: line.trial_id or self._trial_id}
+        record = self._logger.makeRecord(self._logger.name, line.level, "", 0, text, (), None, extra=extra)
+        record.created, record.msecs = self._newest, self._newest % 1 * 1000
+        return record
+
+
+def is_of_trial(record: logging.LogRecord) -> bool:
+    """Whether a trial has printed or logged it."""
+    return hasattr(record, _OF_TRIAL)
 
 
 class _ToRun(logging.Handler):
     """Hands records on to the logger of a run, which sends them to the Prefect API."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._run_logger = get_run_logger()
         self._context = contextvars.copy_context()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Warnings, and what trials print."""
+        return record.levelno >= logging.WARNING or record.name == _TRIALS
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the message of the record, at its level."""
@@ -27,12 +91,15 @@ class _ToRun(logging.Handler):
 @contextmanager
 def library_logs_in_run() -> Generator[None]:
     """Warnings of tune_flows, such as of a storage that does not answer, go to the log of the present run."""
-    logger = logging.getLogger("tune_flows")
+    logger, of_trials = logging.getLogger("tune_flows"), logging.getLogger(_TRIALS)
     handler = _ToRun()
     propagated, logger.propagate = logger.propagate, False  # else the console would show each line twice
+    level = of_trials.level
     logger.addHandler(handler)
+    of_trials.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagated
+        of_trials.setLevel(level)

@@ -19,6 +19,7 @@ from pydantic import PrivateAttr
 
 from tune_flows.executors.ray import run_plainly
 from tune_flows.executors.segment import Segment, SegmentFault
+from tune_flows.tasks.logs import TaskRunLog, is_of_trial
 
 __all__ = ["quiet_segments", "run_as_task"]
 
@@ -61,6 +62,7 @@ async def _is_tried_again(task: Task[..., Any], task_run: TaskRun, state: State[
 
 
 async def _execute(title: str, segment: Segment) -> State[None]:
+    segment.outlet.log = TaskRunLog(segment.trial_ids[0])
     try:
         done = await segment.execute()
     except SegmentFault as fault:
@@ -132,7 +134,8 @@ def quiet_segments() -> Generator[None]:
     """Keep "Finished in state Completed()" of every single segment out of the logs; faults stay."""
 
     def is_news(record: logging.LogRecord) -> bool:
-        return record.levelno > logging.INFO or getattr(record, "task_name", None) != _segment.name
+        of_segment = getattr(record, "task_name", None) == _segment.name
+        return record.levelno > logging.INFO or not of_segment or is_of_trial(record)
 
     logger = logging.getLogger("prefect.task_runs")
     logger.addFilter(is_news)

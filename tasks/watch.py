@@ -22,6 +22,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from tune_flows.tasks.witness import witnessed
@@ -47,6 +48,8 @@ class Cause(Enum):
     """Somebody suspended the run: its process is to end; on resume it is started again."""
     PAUSED = auto()
     """Somebody paused the run: its process waits, without resources."""
+    ASKED = auto()
+    """Somebody asked the driver to stop, through the storage (`tune-flows stop`)."""
     OUT_OF_TIME = auto()
     """`max_wall_time_s` is over."""
     ORPHANED = auto()
@@ -59,6 +62,8 @@ class WatchedRun:
 
     run_ids: tuple[UUID, ...]
     """The flow run, and the one that it is part of."""
+    here: tuple[UUID, ...]
+    """Those of them that this process runs: one that `run_deployment` began is part of another's."""
     parent: int | None
     """The process that started this one to run it; None: the user did."""
 
@@ -67,19 +72,22 @@ class WatchedRun:
         """The flow run that the caller stands in."""
         own, root = flow_run.id, flow_run.root_flow_run_id
         ids = tuple(UUID(run_id) for run_id in dict.fromkeys((own, root)) if run_id)
+        context = FlowRunContext.get()
+        run = context.flow_run if context is not None else None
+        here = ids if run is None or run.deployment_id is None else ids[:1]
         # A worker names the run to the process that it starts for it, `serve` starts it by multiprocessing;
         # both report its cancellation themselves. A process that the user starts from within such a run
         # inherits these variables, but makes a flow run of its own.
         reported = os.environ.get("PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS", "").lower() == "false"
         named = os.environ.get("PREFECT__FLOW_RUN_ID") in (own, root)
         managed = reported and (named or multiprocessing.parent_process() is not None)
-        return cls(ids, os.getppid() if managed else None)
+        return cls(ids, here, os.getppid() if managed else None)
 
     def witnessed(self) -> AbstractContextManager[None]:
         """Have the run's end reported if this process is killed with the one that had started it."""
         if self.parent is None:
             return nullcontext()
-        return witnessed(*self.run_ids, run_count=flow_run.run_count)
+        return witnessed(*self.here, run_count=flow_run.run_count)
 
 
 class Watch:
@@ -104,7 +112,8 @@ class Watch:
         """Why it was stopped; None: it was not."""
         self.state: State | None = None
         """The state of the run that was the cause."""
-        self._run = run
+        self.run = run
+        """What is looked at."""
         self._stop = stop
         self._deadline = deadline
         self._ask_s = ask_s
@@ -129,7 +138,7 @@ class Watch:
         async with get_client() as client:
             while self.cause is None:
                 await asyncio.sleep(self._ask_s)
-                for run_id in self._run.run_ids:
+                for run_id in self.run.run_ids:
                     try:
                         async with asyncio.timeout(_ANSWER_S):
                             state = (await client.read_flow_run(run_id)).state
@@ -150,8 +159,8 @@ class Watch:
             self._found(Cause.OUT_OF_TIME, "max_wall_time_s is over")
 
     async def _at_parent(self) -> None:
-        if self._run.parent is not None:
-            while os.getppid() == self._run.parent:
+        if self.run.parent is not None:
+            while os.getppid() == self.run.parent:
                 await asyncio.sleep(_PARENT_S)
             self._found(Cause.ORPHANED, "the process that had started this run is gone")
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tune_flows.flow import tune
     from tune_flows.parameters import CheckpointConfig, FailureConfig
     from tune_flows.results import TuneResult
+    from tune_flows.tasks.blocks import ExperimentStorage
     from tune_flows.trainable import (
         Checkpoint,
         Trainable,
@@ -60,6 +61,7 @@ __all__ = [
     "ExperimentFenced",
     "ExperimentMismatch",
     "ExperimentNotFound",
+    "ExperimentStorage",
     "ExperimentView",
     "FailureConfig",
     "InvalidParameter",
@@ -125,6 +127,7 @@ _HOMES = {
     "tune_flows.flow": ("tune",),
     "tune_flows.parameters": ("CheckpointConfig", "FailureConfig"),
     "tune_flows.results": ("TuneResult",),
+    "tune_flows.tasks.blocks": ("ExperimentStorage",),
     "tune_flows.trainable": (
         "Checkpoint",
         "Trainable",

@@ -1,19 +1,19 @@
 """The `tune` flow: wiring only. What it wires is in the modules it imports."""
 
-import re
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.context import AsyncClientContext, FlowRunContext
 from prefect.runtime import flow_run
 
+from tune_flows import form
 from tune_flows.core.errors import ExperimentFenced, StorageError, TuneError
 from tune_flows.core.objective import Mode, Objective
-from tune_flows.core.schema import FormOf
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
 from tune_flows.driver import Driver
@@ -21,65 +21,62 @@ from tune_flows.executors.bundles import parse_resources
 from tune_flows.executors.ray import RayExecutor
 from tune_flows.experiment import Experiment, collect_orphans
 from tune_flows.own_loop import run_in_own_loop
-from tune_flows.parameters import (
-    CheckpointConfig,
-    FailureConfig,
-    TrainableParam,
-    require_fit,
-    require_seconds,
-    rules_of,
-)
+from tune_flows.parameters import require_fit, require_seconds, rules_of
 from tune_flows.progress import Progress, live_progress
 from tune_flows.reopening import Resume
 from tune_flows.results import TuneResult, require_success, tune_result, write_tables
-from tune_flows.schedulers import AnyScheduler, parse_scheduler
-from tune_flows.search import AnySearchAlg, parse_search_alg
+from tune_flows.schedulers import parse_scheduler
+from tune_flows.search import parse_search_alg
+from tune_flows.settings import settings_of
 from tune_flows.spec import ExperimentSpec
 from tune_flows.stoppers import StopCriteria
-from tune_flows.store import COMPLETION_KEY, CheckpointStore, ObjectStore, experiment_url, resolve_storage
+from tune_flows.store import COMPLETION_KEY, CheckpointStore, ObjectStore, experiment_url, locate
+from tune_flows.tasks.artifacts import LiveArtifacts, live_artifacts
+from tune_flows.tasks.blocks import StorageParam
 from tune_flows.tasks.console import console_may_break
 from tune_flows.tasks.ending import ended_from_outside, wait_while_paused
+from tune_flows.tasks.events import ExperimentEvents
 from tune_flows.tasks.logs import library_logs_in_run
+from tune_flows.tasks.naming import experiment_name, run_name
+from tune_flows.tasks.news import TrialNews, tell_errors
 from tune_flows.tasks.segment import quiet_segments, run_as_task
 from tune_flows.tasks.watch import Cause, Watch, WatchedRun
 from tune_flows.trainable import resolve_trainable
+from tune_flows.tune_flow import tune_flow
 
 __all__ = ["tune"]
 
-SearchAlgParam = Annotated[Any, FormOf(AnySearchAlg)]
-SchedulerParam = Annotated[Any, FormOf(AnyScheduler)]
+
+def _run_name(parameters: Mapping[str, Any]) -> str:
+    return run_name(parameters.get("name"), parameters.get("trainable"))
 
 
-def _flow_run_name() -> str:
-    return _experiment_name(flow_run.parameters.get("name"), flow_run.parameters.get("trainable"))
-
-
-@flow(name="tune", flow_run_name=_flow_run_name)
+@tune_flow(name="tune", run_name=_run_name)
 def tune(
-    trainable: TrainableParam,
-    param_space: dict[str, Any],
-    metric: str | None = None,
+    trainable: form.Trainable,
+    param_space: form.ParamSpace,
+    metric: form.Text | None = None,
     mode: Mode = "max",
-    num_samples: int = 10,
-    search_alg: SearchAlgParam = None,
-    scheduler: SchedulerParam = None,
-    stop: dict[str, float] | None = None,
-    time_budget_s: float | None = None,
-    max_concurrent_trials: int | None = None,
-    resources_per_trial: dict[str, Any] | list[dict[str, float]] | None = None,
-    checkpoint_config: CheckpointConfig | None = None,
-    failure_config: FailureConfig | None = None,
-    storage_path: str | None = None,
-    name: str | None = None,
+    num_samples: form.NumSamples = 10,
+    search_alg: form.SearchAlg = form.RANDOM_SEARCH,
+    scheduler: form.Scheduler = form.FIFO,
+    stop: form.Stop = form.NO_CRITERIA,
+    time_budget_s: form.PositiveNumber | None = None,
+    max_concurrent_trials: form.PositiveCount | None = None,
+    resources_per_trial: form.Resources = None,
+    checkpoint_config: form.Checkpoint = form.NO_CHECKPOINTS,
+    failure_config: form.Failure = form.NO_FAILURES,
+    storage_path: StorageParam = None,
+    name: form.Name | None = None,
     resume: Resume = "auto",
-    ray_address: str | None = None,
+    ray_address: form.Text | None = None,
     reuse_actors: bool = True,
-    step_timeout_s: float | None = None,
-    max_steps_per_task: int | None = None,
-    max_task_runs_per_s: float = 20.0,
-    storage_retry_s: float = 60.0,
-    max_wall_time_s: float | None = None,
-    shutdown_grace_s: float = 10.0,
+    step_timeout_s: form.PositiveNumber | None = None,
+    max_steps_per_task: form.PositiveCount | None = None,
+    max_task_runs_per_s: form.PositiveNumber = 20.0,
+    storage_retry_s: form.NonNegativeSeconds = 60.0,
+    max_wall_time_s: form.NonNegativeSeconds | None = None,
+    shutdown_grace_s: form.NonNegativeSeconds = 10.0,
 ) -> TuneResult:
     """Tune hyperparameters: run trials of a trainable on Ray until the experiment has ended.
 
@@ -88,10 +85,11 @@ def tune(
     larger `time_budget_s` and a `stop` that is further away extend it.
 
     Args:
-        trainable: What to train: an import path `package.module:name`, a function `train(config)` that calls
-            `report`, a subclass of `Trainable`, or `with_parameters(...)` of one.
-        param_space: What to search: a nested mapping of domains (`uniform(0, 1)` or
-            `{"type": "uniform", "lower": 0, "upper": 1}`) and constants.
+        trainable: What to train: an import path `package.module:name`; in Python also a function
+            `train(config)` that calls `report`, a subclass of `Trainable`, or `with_parameters(...)` of one.
+        param_space: What to search, by name: domains, constants, nested mappings of these, such as
+            `{"lr": {"type": "loguniform", "lower": 1e-5, "upper": 0.1}, "seed": 7}`; in Python
+            `{"lr": loguniform(1e-5, 0.1), "seed": 7}`.
         metric: Name of the reported metric to tune; None only where nothing compares it.
         mode: Whether a smaller ("min") or larger ("max") metric is better.
         num_samples: Trials, or repetitions of the grid where the space has `grid_search`; -1: without limit,
@@ -107,8 +105,10 @@ def tune(
             starts workers of its own: it runs in the first bundle, they in the others.
         checkpoint_config: When trials save checkpoints, and how many are kept.
         failure_config: How often a trial is tried again, and what a failed one means for the others.
-        storage_path: Folder or URL (`s3://bucket/folder`); None: `TUNE_FLOWS_STORAGE`, else `~/.tune_flows`.
-        name: Name of the experiment; None: a new one for each flow run.
+        storage_path: Folder or URL (`s3://bucket/folder`), or an `ExperimentStorage` block, by name
+            `block:lake`; None: `TUNE_FLOWS_STORAGE`, else `~/.tune_flows`.
+        name: Name of the experiment; None: a new one for each flow run. `{date}` and `{datetime}`, of the
+            time (UTC) that the run was scheduled for, and `{flow_run_id}` are filled in: `churn-{date}`.
         resume: "auto": carry the experiment on, or begin it. "never": begin it, it must not exist. "must":
             carry it on, it must exist. "errored": auto, and trials that failed run again from their newest
             checkpoints. "restart_errored": the same from scratch.
@@ -157,10 +157,11 @@ def tune(
     require_fit(objective, *policies, checkpoint_config, can_checkpoint=target.can_checkpoint)
     criteria = StopCriteria.parse(stop, metric=metric, mode=mode)
     resources = parse_resources(resources_per_trial)
-    name = _experiment_name(name, trainable)
-    url = experiment_url(resolve_storage(storage_path), name)
+    name = experiment_name(name, trainable)
+    storage = locate(storage_path)
+    url = experiment_url(storage.url, name)
     experiment = Experiment(
-        store=ObjectStore(url, retry_budget_s=retry_s),
+        store=ObjectStore(url, access=storage.access, retry_budget_s=retry_s),
         spec=ExperimentSpec(
             trainable=target.identity,
             param_space=space.to_json(),
@@ -176,8 +177,9 @@ def tune(
         rules=replace(rules, stop=dict(stop or {})),
         num_samples=None if num_samples == -1 else num_samples,
         resume=_resume(resume),
+        settings=settings_of(arguments),
     )
-    checkpoints = CheckpointStore(url, retry_budget_s=retry_s)
+    checkpoints = CheckpointStore(url, access=storage.access, retry_budget_s=retry_s)
     executor = RayExecutor(
         host={
             "trainable": target.bind({}),
@@ -200,21 +202,31 @@ def tune(
         step_timeout_s=step_timeout_s,
         raise_errors=rules.fail_fast == "raise",
     )
+    block = storage.access.block
+    events = ExperimentEvents(url, objective, constants=space.constants, storage_block=block)
     state = experiment.look()
     if state is None or not experiment.is_over(state):
+        artifacts = LiveArtifacts(name, experiment.store, objective, space)
         driver = Driver(
             experiment=experiment,
             executor=executor,
             checkpoints=checkpoints,
             clock=time.time,
-            observers=[progress := Progress(name, objective)],
+            observers=[
+                progress := Progress(name, objective),
+                TrialNews(objective, get_run_logger()),
+                events,
+                artifacts,
+            ],
             shutdown_grace_s=grace_s,
         )
         run, deadline = WatchedRun.present(), None if wall_s is None else began + wall_s
         watch = Watch(run, driver.stop, deadline=deadline)
         with run.witnessed():
-            reached = _drive(driver, watch, progress, experiment.store)
+            reached = _drive(driver, watch, progress, artifacts, experiment.store)
         state = reached or replace(state or ExperimentState(), ended=None)  # what is left to do was not begun
+        if driver.was_asked:
+            watch.cause = Cause.ASKED
         if watch.cause is Cause.PAUSED and state.ended is None:
             wait_while_paused(watch)
             if reached is not None:
@@ -224,15 +236,16 @@ def tune(
             return ended_from_outside(watch)
     elif experiment.store.get(COMPLETION_KEY) is None:
         # the driver that came to the end did not come to this
+        events.end_is_news = True
         write_tables(experiment.store)
         with suppress(StorageError):
             collect_orphans(checkpoints, state)
-    result = tune_result(url, state, objective)
-    for trial_id, error in result.errors.items():
-        get_run_logger().warning("%s failed: %s", trial_id, error)
-    if executor.own_error is not None:
-        raise executor.own_error
-    require_success(result, rules.fail_fast)
+    result = tune_result(url, state, objective, block)
+    tell_errors(result, get_run_logger())
+    with events.ending(state, result):
+        if executor.own_error is not None:
+            raise executor.own_error
+        require_success(result, rules.fail_fast)
     return result
 
 
@@ -244,7 +257,9 @@ def _resume(resume: Resume) -> Resume:
     return "auto" if resume == "never" and (flow_run.run_count > 1 or was_suspended) else resume
 
 
-def _drive(driver: Driver, watch: Watch, progress: Progress, store: ObjectStore) -> ExperimentState | None:
+def _drive(
+    driver: Driver, watch: Watch, progress: Progress, artifacts: LiveArtifacts, store: ObjectStore
+) -> ExperimentState | None:
     """Run the experiment in a loop of its own, to its end or until somebody or something stops the session.
 
     Its tables are written as long as it is ours.
@@ -256,17 +271,23 @@ def _drive(driver: Driver, watch: Watch, progress: Progress, store: ObjectStore)
             return await driver.run()
 
     def stop() -> None:
-        driver.stop("interrupted by a signal")
+        driver.stop("interrupted")
 
     log = get_run_logger()
     try:
-        with console_may_break(), library_logs_in_run(), quiet_segments(), live_progress(progress, log):
+        with (
+            console_may_break(),
+            library_logs_in_run(),
+            quiet_segments(),
+            live_progress(progress, log),
+            live_artifacts(artifacts),
+        ):
             state = run_in_own_loop(drive, name=f"tune {progress.name}", stop=stop)
     except ExperimentFenced:
         raise  # the tables are now the other driver's
     except BaseException:
         with suppress(TuneError):  # what stopped the run is the news
-            write_tables(store)
+            write_tables(store, mark_end=False)  # if it had ended, the next run still has to tell
         raise
     if state is not None:
         try:
@@ -276,14 +297,3 @@ def _drive(driver: Driver, watch: Watch, progress: Progress, store: ObjectStore)
                 raise
             log.warning("the tables of the stopped session could not be written: %s", error)
     return state
-
-
-def _experiment_name(name: str | None, trainable: object) -> str:
-    """The given name, or one of this flow run's, so that a retry of the run carries the experiment on."""
-    if name is not None:
-        return name
-    label = (
-        trainable if isinstance(trainable, str) else getattr(trainable, "__name__", type(trainable).__name__)
-    )
-    short = re.split(r"[.:]", label)[-1]
-    return f"{short}-{str(flow_run.id)[:8]}"

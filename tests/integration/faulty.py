@@ -11,6 +11,8 @@ from typing import Any
 from tests.integration.trainables import is_first
 from tune_flows import Checkpoint, Trainable, get_checkpoint, report
 
+_BLOCK_BYTES = 32 << 20
+
 
 class OwnError(Exception):
     """The trainable's own."""
@@ -88,6 +90,13 @@ def faulty(config: dict[str, Any]) -> None:
         report(metrics, checkpoint=Checkpoint.from_dict({"iteration": iteration}))
 
 
+def noting(config: dict[str, Any]) -> dict[str, Any]:
+    """Notes its process in the file `pids`, then does `deed`."""
+    with Path(config["case"]["pids"]).open("a") as pids:
+        pids.write(f"{os.getpid()}\n")
+    return {"score": act(config["case"]["deed"])}
+
+
 class Slow(Trainable):
     """Steps of `pause_s`; its total is carried on by checkpoints alone; notes each step in `folder`."""
 
@@ -109,6 +118,18 @@ class Slow(Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         self.total = checkpoint["total"]
+
+
+class Filling(Slow):
+    """Its third step fills memory, up to `most_bytes`, until somebody stops it; once, by the file `once`."""
+
+    def step(self) -> dict[str, Any]:
+        if self.iteration == 2 and is_first(self.config["once"]):
+            held: list[bytes] = []
+            while len(held) * _BLOCK_BYTES < self.config["most_bytes"]:
+                held.append(b"x" * _BLOCK_BYTES)
+                time.sleep(0.02)  # so that what watches the memory comes before the kernel
+        return super().step()
 
 
 def with_helper(config: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import TaskRunFilter
 from prefect.client.schemas.objects import FlowRun
 
 from tests.integration.observe import (
@@ -23,7 +27,7 @@ from tests.integration.observe import (
     until,
 )
 from tests.integration.trainables import Gated
-from tune_flows import TuneResult, tune
+from tune_flows import TuneResult, open_experiment, tune
 from tune_flows.core.events import CheckpointSaved, DriverStopped, ResultsReported
 from tune_flows.experiment import fold
 from tune_flows.store import Journal, ObjectStore
@@ -34,6 +38,8 @@ HELD = 4
 """The step that waits for the gate."""
 ENDS = "The session ends"
 """What the driver logs when it begins to end in order."""
+MAY_DIFFER = ("pid", "restored", "iterations_since_restore", "timestamp", "time_this_iter_s", "time_total_s")
+"""What a stop may change in the table of the trials, and what is measured."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,18 @@ class Life:
             **changes,
         }
 
+    def arguments(self, call: str, **changes: Any) -> dict[str, Any]:
+        """Of `tune`, or of the flow that calls it."""
+        parameters = self.parameters(**changes)
+        return parameters if call == "tune" else {"parameters": parameters}
+
     @contextmanager
-    def script(self, **changes: Any) -> Iterator["subprocess.Popen[str]"]:
-        """A process in a session of its own that calls `tune`, as from a terminal."""
-        code = f"import {__name__} as life; life.main()"
+    def script(self, call: str = "tune", **changes: Any) -> Iterator["subprocess.Popen[str]"]:
+        """A process in a session of its own that calls `tune`, as from a terminal; or a flow that does."""
+        code = f"import {__name__} as life; life.main(life.{call})"
         with self.log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", code, json.dumps(self.parameters(**changes))],
+                [sys.executable, "-c", code, json.dumps(self.arguments(call, **changes))],
                 cwd=ROOT,
                 env=os.environ | self.environment | {"PREFECT_LOGGING_LEVEL": "WARNING"},
                 stdout=output,
@@ -107,6 +118,13 @@ class Life:
     def run(self) -> FlowRun:
         """The newest flow run."""
         return flow_runs(self.api, self.name)[-1]
+
+    def parent(self) -> FlowRun:
+        """The flow run that the newest one is part of."""
+        (of,) = self.api.read_task_runs(
+            task_run_filter=TaskRunFilter(id={"any_": [self.run().parent_task_run_id]})
+        )
+        return self.api.read_flow_run(of.flow_run_id)
 
     def until_state(self, name: str, within_s: float = 30) -> FlowRun:
         """The newest flow run, once it is in this state."""
@@ -154,8 +172,38 @@ class Life:
         assert (frame["score"] == frame["training_iteration"]).all()
         after = frame[frame["training_iteration"] > HELD]
         assert set(after["restored"]) == {restored}
+        assert after["iterations_since_restore"].eq(after["training_iteration"] - restored).all()
+        self.check_trials(2)
+
+    def check_trials(self, number: int) -> None:
+        """So many trials came out as they do undisturbed."""
+        found = rows_of_trials(self.url)
+        assert found == {f"trial-{i:05d}": undisturbed(self.api) for i in range(number)}
 
 
-def main() -> None:
+def rows_of_trials(url: str) -> dict[str, dict[str, Any]]:
+    """By trial what must be the same with and without a stop."""
+    table = open_experiment(url).trials_dataframe().set_index("trial_id")
+    own = [column for column in table if column in MAY_DIFFER or column.startswith("config/")]
+    return table.drop(columns=own).astype(object).where(table.notna(), None).to_dict("index")
+
+
+@cache
+def undisturbed(api: SyncPrefectClient) -> dict[str, Any]:
+    """The row of a trial whose run nothing has stopped; made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        life = Life(Path(folder), "undisturbed", api, {})
+        life.gate.touch()
+        tune(**life.parameters(trainable=Gated, num_samples=1))
+        return rows_of_trials(life.url)["trial-00000"]
+
+
+@flow(name="pipeline")
+def pipeline(parameters: dict[str, Any]) -> None:
+    """What has tuning as a step."""
+    tune(**parameters)
+
+
+def main(call: Any) -> None:
     """What a script does."""
-    tune(**json.loads(sys.argv[1]))
+    call(**json.loads(sys.argv[1]))

@@ -10,6 +10,9 @@ from typing import TypeVar
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun, Log, State, TaskRun
+from prefect.events import Event as PrefectEvent
+from prefect.events import ResourceSpecification
+from prefect.events.filters import EventFilter, EventResourceFilter
 
 from tune_flows.core.decisions import Record
 from tune_flows.core.events import Event, ResultsReported
@@ -94,6 +97,15 @@ def log_lines(api: SyncPrefectClient, run: FlowRun | TaskRun) -> list[Log]:
     """What the log of the run holds by now: lines reach the server some seconds after they were written."""
     kind = "flow_run_id" if isinstance(run, FlowRun) else "task_run_id"
     return api.read_logs(LogFilter.model_validate({kind: {"any_": [run.id]}}))
+
+
+def events(api: SyncPrefectClient, labels: dict[str, str]) -> list[PrefectEvent]:
+    """Events whose resource has these labels and that have arrived, oldest first; the newest 50."""
+    about = EventResourceFilter(
+        labels=ResourceSpecification({name: [value] for name, value in labels.items()})
+    )
+    found = api.read_events(EventFilter(resource=about), limit=50).events
+    return sorted(found, key=lambda event: event.occurred)
 
 
 def is_alive(pid: int) -> bool:

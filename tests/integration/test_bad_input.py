@@ -77,6 +77,7 @@ WRONG = [
     ("storage_retry_s", -1.0, "0 or more"),
     ("resources_per_trial", {"cpu": -1}, "0 or more"),
     ("name", "a/b", "letters"),
+    ("name", "x-{day}", "no placeholders but {date}"),
     ("storage_path", "nowhere://bucket", "protocol"),
 ]
 

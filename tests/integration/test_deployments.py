@@ -3,30 +3,31 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import PrefectHTTPStatusError
-from prefect.states import Scheduled
+from prefect.events import emit_event
 
+from tests.integration.deploying import PREFECT, run, running
 from tests.integration.observe import until
-from tests.packaging.source_tree import ROOT, source_files
+from tests.packaging.source_tree import ROOT, build, copy_sources
+from tune_flows import TuneResult
+from tune_flows.core.trial import TrialStatus
+from tune_flows.tasks.events import result_payload
 
 pytestmark = pytest.mark.integration
 
-PREFECT = [sys.executable, "-m", "prefect"]
 SMALL = {
     "num_samples": 2,
     "param_space": {"learning_rate": {"type": "loguniform", "lower": 1e-3, "upper": 1e-2}, "hidden": 16},
@@ -42,57 +43,10 @@ def environment(prefect_environment: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def checkout(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, from which everything was deployed."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for path in source_files():
-        target = copy / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target, follow_symlinks=False)
+    copy = copy_sources(tmp_path_factory.mktemp("checkout"))
     run(environment, copy, "work-pool", "create", "--type", "process", "tuning")
     run(environment, copy, "deploy", "--all")
     return copy
-
-
-def run(environment: dict[str, str], folder: Path, *arguments: str, fails: bool = False) -> str:
-    """What a `prefect` command prints, in one line; nobody is there to answer questions."""
-    done = subprocess.run(
-        [*PREFECT, *arguments],
-        env=environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode != 0) is fails, done.stdout
-    return " ".join(done.stdout.split())
-
-
-@contextmanager
-def running(environment: dict[str, str], folder: Path, *command: str) -> Iterator[Path]:
-    """A process and whatever it starts, gone at the end; the file with what they print."""
-    log = folder / "process.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield log
-    finally:
-        groups = [process.pid, *_children(process.pid)]  # Prefect gives a flow run a process group of its own
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
-        for group in groups:
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-        process.wait()
-
-
-def _children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
 def deployment(api: SyncPrefectClient, name: str) -> DeploymentResponse:
@@ -140,74 +94,6 @@ def test_the_nights_are_scheduled(checkout: Path, prefect_api: SyncPrefectClient
     assert found.concurrency_options.collision_strategy == "CANCEL_NEW"
 
 
-UNIFORM = {"type": "uniform", "lower": 0, "upper": 1}
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {},
-        {"scheduler": {"type": "fifo"}},
-        {"scheduler": {"type": "asha", "max_t": 9, "grace_period": 3}},
-        {"scheduler": {"type": "hyperband"}},
-        {"scheduler": {"type": "pbt", "hyperparam_mutations": {"learning_rate": UNIFORM}}},
-        {"scheduler": {"type": "my_project.policies:Patient", "patience": 3}},
-        {"search_alg": {"type": "random", "points_to_evaluate": [{"hidden": 16, "deep": {"er": None}}]}},
-        {"search_alg": {"type": "grid", "shuffle_seed": None}},
-        {"search_alg": {"type": "optuna", "seed": 7}},
-        {"search_alg": {"type": "my_project.policies:Lucky"}},
-        {"checkpoint_config": {"checkpoint_at_end": True}, "failure_config": {"max_failures": 2}},
-        {"stop": None, "name": None, "time_budget_s": 60, "resources_per_trial": {"cpu": 0.5}},
-    ],
-    ids=str,
-)
-def test_the_server_takes_good_parameters(
-    checkout: Path, prefect_api: SyncPrefectClient, parameters: dict[str, Any]
-):
-    in_a_year = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=365))
-    created = prefect_api.create_flow_run_from_deployment(
-        deployment(prefect_api, "digits-adhoc").id, parameters=parameters, state=in_a_year
-    )
-
-    assert created.parameters.items() >= parameters.items()
-    prefect_api.delete_flow_run(created.id)
-
-
-BAD = [
-    ({"scheduler": {"type": "ahsa"}}, "'scheduler.type'", "'ahsa' does not match '^(fifo|asha|"),
-    ({"scheduler": {"max_t": 9}}, "'scheduler'", "'type' is a required property"),
-    ({"scheduler": {"type": "asha", "max_t": -1}}, "'scheduler.max_t'", "-1 is less than the minimum of 1"),
-    ({"scheduler": {"type": "asha", "max_time": 9}}, "'scheduler'", "('max_time' was unexpected)"),
-    ({"search_alg": {"type": "tpe"}}, "'search_alg.type'", "'tpe' does not match '^(random|grid|optuna|"),
-    ({"search_alg": {"seed": 7}}, "'search_alg'", "'type' is a required property"),
-    ({"search_alg": {"type": "optuna", "seed": -1}}, "'search_alg.seed'", "-1 is less than the minimum of 0"),
-    (
-        {"scheduler": {"type": "pbt", "hyperparam_mutations": {"lr": {"type": "uniform", "lower": 0}}}},
-        "'scheduler.hyperparam_mutations.lr'",
-        "'upper' is a required property",
-    ),
-    ({"checkpoint_config": {"num_to_keep": 0}}, "'checkpoint_config", "0 is less than the minimum of 1"),
-    ({"mode": "maximum"}, "'mode'", "'maximum' is not one of ['min', 'max']"),
-]
-
-
-@pytest.mark.parametrize(("parameters", "where", "why"), BAD, ids=str)
-def test_the_server_refuses_bad_parameters(
-    checkout: Path, prefect_api: SyncPrefectClient, parameters: dict[str, Any], where: str, why: str
-):
-    before = runs_of(prefect_api, "digits-adhoc")
-
-    with pytest.raises(PrefectHTTPStatusError) as refused:
-        prefect_api.create_flow_run_from_deployment(
-            deployment(prefect_api, "digits-adhoc").id, parameters=parameters
-        )
-
-    detail = refused.value.response.json()["detail"]
-    assert f"Validation failed for field {where}" in detail
-    assert why in detail
-    assert runs_of(prefect_api, "digits-adhoc") == before
-
-
 def test_the_command_line_says_why(checkout: Path, environment: dict[str, str]):
     bad = '--param=scheduler={"type": "asha", "max_t": -1}'
 
@@ -237,3 +123,97 @@ def test_a_file_serves_its_deployment(
         assert getattr(found, field) == getattr(deployed, field), field
     assert found.entrypoint == "tune_flows.flow.tune"  # of the module, too
     assert [at.schedule for at in found.schedules] == [at.schedule for at in deployed.schedules]
+
+
+def test_prefect_yaml_is_enough_beside_an_installed_wheel(
+    checkout: Path, environment: dict[str, str], prefect_api: SyncPrefectClient, tmp_path: Path
+):
+    began = datetime.now(UTC)
+    build(copy_sources(tmp_path / "tree"), tmp_path / "dist", "--wheel")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(tmp_path / "site")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(ROOT / "prefect.yaml", folder)
+
+    run(environment | {"PYTHONPATH": str(tmp_path / "site")}, folder, "deploy", "--all")
+
+    names = {entry["name"] for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+    deployed = [found for found in prefect_api.read_deployments() if found.name in names]
+    assert len(deployed) == len(names)
+    assert all(found.updated > began for found in deployed if found.updated)
+
+
+def test_the_templates_fit_their_pools(
+    checkout: Path, environment: dict[str, str], prefect_api: SyncPrefectClient
+):
+    kinds = {
+        kind: made
+        for package in prefect_api.read_worker_metadata().values()
+        for kind, made in package.items()
+    }
+    for kind in ("docker", "kubernetes", "ecs"):
+        template = kinds[kind]["default_base_job_configuration"]
+        prefect_api.create_work_pool(
+            WorkPoolCreate(name=f"{kind}-tuning", type=kind, base_job_template=template)
+        )
+
+    run(environment, checkout, "deploy", "--all", "--prefect-file", "deployments/pools.yaml")
+
+    for entry in yaml.safe_load((checkout / "deployments" / "pools.yaml").read_text())["deployments"]:
+        found = deployment(prefect_api, entry["name"])
+        pool = entry["work_pool"]
+        known = kinds.get(pool["name"].removesuffix("-tuning"), kinds["process"])
+        allowed = known["default_base_job_configuration"]["variables"]["properties"]
+        assert found.work_pool_name == pool["name"]
+        assert found.job_variables == pool["job_variables"]
+        assert set(pool["job_variables"]) <= set(allowed)
+
+
+def test_an_automation_starts_the_final_training(
+    checkout: Path, environment: dict[str, str], prefect_api: SyncPrefectClient
+):
+    for _ in range(2):  # the second time it replaces what the first made
+        script = str(checkout / "deployments" / "final_training_automation.py")
+        subprocess.run([sys.executable, script], env=environment, check=True, timeout=60)
+    (made,) = prefect_api.read_automations_by_name("digits-final/digits-final after digits-nightly")
+    (deployed,) = prefect_api.read_automations_by_name("digits-final__automation_1")
+    nightly = deployment(prefect_api, "digits-nightly")
+
+    result = TuneResult(
+        experiment_url="/data/digits-2026-11-23",
+        metric="accuracy",
+        mode="max",
+        ended="all trials done",
+        num_trials=dict.fromkeys(TrialStatus, 1),
+        best_trial_id="trial-00001",
+        best_config={"learning_rate": 1e-3, "activation": "<tanh> & 'more'", "deep": {"er": None}},
+        best_metrics={"accuracy": 0.9},
+    )
+    emit_event(
+        "tune-flows.experiment.finished",
+        resource={"prefect.resource.id": f"tune-flows.experiment.{result.experiment_url}"},
+        related=[
+            {
+                "prefect.resource.id": f"prefect.deployment.{nightly.id}",
+                "prefect.resource.role": "deployment",
+                "prefect.resource.name": nightly.name,
+            }
+        ],
+        payload=result_payload(result),
+    )
+    final = prefect_api.read_deployment_by_name("digits-final/digits-final")
+    only = DeploymentFilter(id=DeploymentFilterId(any_=[final.id]))
+
+    def of_our_result() -> list[FlowRun]:
+        runs = prefect_api.read_flow_runs(deployment_filter=only)
+        return [run for run in runs if run.parameters["result"]["experiment_url"] == result.experiment_url]
+
+    (started,) = until(of_our_result)
+
+    assert TuneResult.model_validate(started.parameters["result"]) == result
+    assert started.parameters["result"]["best_config"] == result.best_config
+    assert made.actions == deployed.actions
+    prefect_api.delete_automation(made.id)
+    prefect_api.delete_flow_run(started.id)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from tests.integration.faulty import Faulty, OwnError, faulty
+from tests.integration.faulty import Faulty, OwnError, faulty, noting
 from tests.integration.observe import flow_runs, iterations, log_lines, records, states, task_runs, until
 from tune_flows import (
     AllTrialsFailed,
@@ -132,6 +132,19 @@ def test_after_a_fault_a_trial_goes_on_from_its_checkpoint(run: Run, tmp_path: P
         assert row[-1] == at
         assert set(row) <= {0, at}
     assert [len(told) for told in faults(result.experiment_url).values()] == [1, 1, 1]
+
+
+def test_a_worker_whose_trial_failed_is_never_used_again(run: Run, tmp_path: Path):
+    """Though its process is alive and well after an error that the trainable raised."""
+    pids = tmp_path / "pids"
+    cases = [{"pids": str(pids), "deed": deed} for deed in ("raise", None, None, None)]
+    run(noting, cases, max_concurrent_trials=1, budgets={"max_failures": 2})
+
+    failed, healthy = pids.read_text().split()[:3], pids.read_text().split()[3:]
+    assert len(set(failed)) == 3
+    assert len(healthy) == 3
+    assert len(set(healthy)) == 1
+    assert not set(failed) & set(healthy)
 
 
 def at_the_fault(url: str) -> list[int]:

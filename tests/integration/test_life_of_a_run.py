@@ -1,20 +1,34 @@
-"""A run that was started as a script: how it ends before its experiment does, and how it goes on."""
+"""A run that was started as a script: how it ends before its experiment does, and how it goes on.
 
+TUNE_FLOWS_OUTAGE_S says for how many seconds, at least, the Prefect server does not answer.
+"""
+
+import logging
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.flow_engine import FlowRunTimeoutError
 from prefect.states import Cancelling, Paused, Running
 
 from tests.integration.life import ENDS, STEPS, Life
-from tests.integration.observe import iterations, records, task_runs, until
+from tests.integration.observe import iterations, log_lines, records, task_runs, until
+from tests.integration.trainables import Gated
+from tune_flows import tune
+from tune_flows.core.errors import StorageError
 from tune_flows.core.events import DriverStopped
+from tune_flows.store import RESULTS_KEY
 
 pytestmark = pytest.mark.integration
+
+OUTAGE_S = float(os.environ.get("TUNE_FLOWS_OUTAGE_S", "3"))
 
 
 @pytest.fixture
@@ -88,6 +102,78 @@ def test_cancelled_at_the_api(life: Life, ray_address: str):
     life.carry_on()
 
 
+def test_killed(life: Life, ray_address: str):
+    with life.script(ray_address=ray_address) as process:
+        life.until_held()
+        process.kill()
+        process.wait()
+
+    assert not isinstance(records(life.url)[-1], DriverStopped)
+    life.check_gone(process.pid)
+    life.carry_on(restored=0)
+
+
+def test_the_flow_that_tunes_is_cancelled_at_the_api(life: Life, ray_address: str):
+    with life.script("pipeline", ray_address=ray_address) as process:
+        life.until_held()
+        parent = life.parent()
+        life.api.set_flow_run_state(parent.id, Cancelling())
+        life.open_gate_as_it_ends()
+        process.wait(timeout=60)
+
+    life.until_state("Cancelled")
+    assert life.api.read_flow_run(parent.id).state_name == "Cancelled"
+    life.check_saved()
+    life.check_gone(process.pid)
+    life.carry_on()
+
+
+@pytest.fixture
+def tables_blocked(life: Life) -> AbstractContextManager[None]:
+    """While it is open, no tables can be written: something lies in the way."""
+
+    @contextmanager
+    def blocked() -> Generator[None]:
+        in_the_way = Path(life.url, RESULTS_KEY, "folder")
+        in_the_way.mkdir(parents=True)
+        yield
+        in_the_way.rmdir()
+        in_the_way.parent.rmdir()
+
+    return blocked()
+
+
+class Opener(logging.Handler):
+    """Opens the gate as the session ends."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self.life = life
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(ENDS):
+            self.life.gate.touch()
+
+
+# not by an alarm: pytest would have the signal that Prefect's timeout takes
+@pytest.mark.timeout(method="thread")
+def test_timeout_seconds_of_the_flow_are_over(
+    life: Life, ray_address: str, tables_blocked: AbstractContextManager[None]
+):
+    """That is the news, also when the tables cannot be written then."""
+    log, opener = logging.getLogger("tune_flows"), Opener(life)
+    log.addHandler(opener)
+    try:
+        with tables_blocked, pytest.raises(FlowRunTimeoutError, match=r"after 6.0 second"):
+            tune.with_options(timeout_seconds=6)(**life.parameters(trainable=Gated, ray_address=ray_address))
+    finally:
+        log.removeHandler(opener)
+
+    life.until_state("TimedOut")
+    life.check_saved()
+    life.carry_on()
+
+
 def test_paused_and_resumed(life: Life, ray_address: str):
     with life.script(ray_address=ray_address) as process:
         life.until_held()
@@ -113,6 +199,24 @@ def test_out_of_time(life: Life, ray_address: str):
     life.carry_on(restored=0)
 
 
+def test_tables_that_cannot_be_written_fail_a_run_only_at_the_end(
+    life: Life, ray_address: str, tables_blocked: AbstractContextManager[None]
+):
+    life.gate.touch()
+    call = partial(tune, **life.parameters(trainable=Gated, ray_address=ray_address))
+
+    with tables_blocked:
+        stopped = call(stop={"training_iteration": 10**9}, max_wall_time_s=2)
+        assert stopped.ended == "not ended"
+        run = life.until_state("Completed")
+        news = "the tables of the stopped session could not be written"
+        until(lambda: any(news in line.message for line in log_lines(life.api, run)))
+
+        with pytest.raises(StorageError, match=RESULTS_KEY):
+            call()
+    assert call().trials_dataframe()["status"].tolist() == ["TERMINATED"] * 2
+
+
 def server_of(environment: dict[str, str]) -> int:
     """The process of the Prefect server."""
     port = str(urlsplit(environment["PREFECT_API_URL"]).port)
@@ -135,11 +239,14 @@ def test_the_server_does_not_answer(life: Life, ray_address: str, freeze_server:
     with life.script(ray_address=ray_address, num_samples=6, max_steps_per_task=2) as process:
         life.until_held()
         freeze_server(True)
+        frozen = time.monotonic()
         life.gate.touch()
         every = {f"trial-{i:05d}": list(range(1, STEPS + 1)) for i in range(6)}
         until(lambda: iterations(life.url) == every, within_s=60)
+        until(lambda: time.monotonic() - frozen > OUTAGE_S, within_s=OUTAGE_S + 10)
         freeze_server(False)
         assert process.wait(timeout=90) == 0
 
     life.until_state("Completed")
+    life.check_trials(6)
     assert {run.state_name for run in task_runs(life.api, life.name)} == {"Completed"}

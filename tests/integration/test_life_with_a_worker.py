@@ -55,21 +55,26 @@ def worker(life: Life, ray_address: str) -> Iterator["subprocess.Popen[bytes]"]:
         yield process
 
 
-@pytest.fixture
-def begun(life: Life, worker: "subprocess.Popen[bytes]", ray_address: str) -> FlowRun:
-    """The flow run, its trials in the step that waits."""
+def begin(life: Life, name: str, call: str, module: str, ray_address: str) -> FlowRun:
+    """A flow run of a deployment of the flow `call`, the trials in the step that waits."""
     deployment = life.api.create_deployment(
-        flow_id=life.api.create_flow_from_name("tune"),
+        flow_id=life.api.create_flow_from_name(call),
         name=life.name,
         work_pool_name=life.name,
-        entrypoint="tune_flows.flow:tune",
+        entrypoint=f"{module}:{call}",
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
     )
     run = life.api.create_flow_run_from_deployment(
-        deployment, name=life.name, parameters=life.parameters(ray_address=ray_address)
+        deployment, name=name, parameters=life.arguments(call, ray_address=ray_address)
     )
     life.until_held()
     return run
+
+
+@pytest.fixture
+def begun(life: Life, worker: "subprocess.Popen[bytes]", ray_address: str) -> FlowRun:
+    """The flow run, its trials in the step that waits."""
+    return begin(life, life.name, "tune", "tune_flows.flow", ray_address)
 
 
 def flow_process(run: FlowRun) -> int:
@@ -92,6 +97,21 @@ def test_cancelled(life: Life, begun: FlowRun):
     life.open_gate_as_it_ends()
     until_gone(pid)
 
+    life.until_state("Cancelled")
+    life.check_saved()
+    life.carry_on()
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_flow_that_tunes_is_cancelled(life: Life, ray_address: str):
+    parent = begin(life, f"{life.name}-whole", "pipeline", "tests.integration.life", ray_address)
+    assert life.parent().id == parent.id
+    pid = flow_process(parent)
+    life.api.set_flow_run_state(parent.id, Cancelling())
+    life.open_gate_as_it_ends()
+    until_gone(pid)
+
+    until(lambda: life.api.read_flow_run(parent.id).state_name == "Cancelled")
     life.until_state("Cancelled")
     life.check_saved()
     life.carry_on()

@@ -16,14 +16,16 @@ from typing import Any
 
 import pytest
 import ray
+from ray._common.utils import get_system_memory
+from ray._private.utils import get_used_memory
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
-from tests.integration.faulty import Slow, with_helper
+from tests.integration.faulty import Filling, Slow, with_helper
 from tests.integration.observe import is_alive, iterations, records, until
 from tune_flows import CheckpointConfig, FailureConfig, TuneResult, grid_search, tune
 from tune_flows.core.decisions import TrialLaunched
-from tune_flows.core.events import CapacityChanged, CheckpointSaved, TrialFaulted
+from tune_flows.core.events import CapacityChanged, CheckpointSaved, FaultKind, TrialFaulted
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api")]
 
@@ -33,6 +35,8 @@ QUICK_TO_NOTICE = {
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
 }
+ROOM_BYTES = 3 << 29
+"""What Ray and a run may take before Ray ends a worker, in the test of that."""
 SEED = int(os.environ.get("TUNE_FLOWS_SEED", random.randrange(10**6)))
 
 
@@ -41,10 +45,17 @@ def run(tmp_path: Path, name: str) -> Callable[..., TuneResult]:
     """`tune` of `Slow` with storage and name of this test."""
     (tmp_path / "steps").mkdir()
 
-    def run(*, steps: int, pause_s: float, **options: Any) -> TuneResult:
+    def run(
+        *,
+        steps: int,
+        pause_s: float,
+        trainable: type = Slow,
+        config: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> TuneResult:
         return tune(
-            Slow,
-            {"folder": str(tmp_path / "steps"), "pause_s": pause_s},
+            trainable,
+            {"folder": str(tmp_path / "steps"), "pause_s": pause_s, **(config or {})},
             stop={"training_iteration": steps},
             checkpoint_config=CheckpointConfig(checkpoint_frequency=2, num_to_keep=2),
             failure_config=FailureConfig(max_infra_failures=-1, retry_delay_s=0.1),
@@ -177,3 +188,25 @@ def test_nodes_come_and_go(run: Callable[..., TuneResult], tmp_path: Path, name:
     assert frame["node"].nunique() == 3
     lost = [record.trial_id for record in records(url) if isinstance(record, TrialFaulted)]
     assert sorted(lost) == ["trial-00000", "trial-00001"]
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_worker_that_fills_the_memory_of_its_node_is_killed(
+    run: Callable[..., TuneResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    threshold = (get_used_memory() + ROOM_BYTES) / get_system_memory()
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.4f}")
+    config = {"once": f"{tmp_path}/once", "most_bytes": 4 * ROOM_BYTES}
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        result = run(steps=4, pause_s=0.05, trainable=Filling, config=config, num_samples=1)
+    finally:
+        ray.shutdown()
+
+    assert iterations(result.experiment_url) == {"trial-00000": [1, 2, 3, 4]}
+    faults = [record for record in records(result.experiment_url) if isinstance(record, TrialFaulted)]
+    assert {fault.kind for fault in faults} == {FaultKind.INFRASTRUCTURE}
+    assert faults[0].message.startswith("out of memory, the worker's process was killed: ")
+    assert "RAY_memory_usage_threshold" in faults[0].traceback  # what to do about it

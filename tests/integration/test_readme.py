@@ -1,9 +1,8 @@
-"""README.md tells the truth: its Python runs as written, its commands exist."""
+"""The Python of README.md runs as written: a script with a Ray of its own, and a module of a pipeline."""
 
 import importlib
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,20 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.docs_example import blocks
-from tests.packaging.source_tree import ROOT
+from tests.docs_example import README, blocks
 from tune_flows import TuneResult
 from tune_flows.examples.digits import split_digits
 
 pytestmark = pytest.mark.integration
 
-README = ROOT / "README.md"
 SCRIPT, PIPELINE = blocks(README, "python")
-COMMANDS = [
-    shlex.split(line.removeprefix("$ "), comments=True)
-    for block in blocks(README, "console")
-    for line in block.splitlines()
-]
 
 
 def test_the_script_runs(prefect_environment: dict[str, str], tmp_path: Path):
@@ -55,8 +47,9 @@ def test_the_script_runs(prefect_environment: dict[str, str], tmp_path: Path):
 def splits(tmp_path: Path) -> dict[str, str]:
     """The digits as Parquet files by the name of the split."""
     paths = {split: str(tmp_path / f"{split}.parquet") for split in ("train", "validation")}
-    for split, frame in split_digits().items():
-        frame.to_parquet(paths[split], index=False)
+    frames = split_digits()
+    for split, path in paths.items():
+        frames[split].to_parquet(path, index=False)
     return paths
 
 
@@ -82,27 +75,3 @@ def test_the_pipeline_runs(pipeline: str, splits: dict[str, str]):
     assert result.best_value is not None
     assert result.best_value > 0.5
     assert result.dataframe()["training_iteration"].max() == 5
-
-
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command[0] == "make"], ids=" ".join)
-def test_make_has_the_target(command: list[str]):
-    (target,) = command[1:]
-
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command[0] != "make"], ids=" ".join)
-def test_prefect_has_the_command_and_its_options(command: list[str]):
-    program, *arguments = command
-    assert program == "prefect"
-    options = {argument for argument in arguments if argument.startswith("-")}
-
-    shown = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments, "--help"],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=True,  # it fails for a command that does not exist
-    ).stdout
-
-    assert options <= set(re.findall(r"[\w-]+", shown))

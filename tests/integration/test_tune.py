@@ -86,6 +86,7 @@ def test_result_and_tables(run: Run, tmp_path: Path, trainable: object):
         "score": "float64",
         **({"begun": "int64"} if trainable is climb else {"lineage": "str"}),
         "pid": "int64",
+        "iterations_since_restore": "int64",
         "time_this_iter_s": "float64",
         "time_total_s": "float64",
         "timestamp": "float64",
