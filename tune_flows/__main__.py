@@ -1,0 +1,8 @@
+"""`python -m tune_flows`: the command line, where `tune-flows` is not on the path."""
+
+import sys
+
+from tune_flows.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

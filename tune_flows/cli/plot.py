@@ -1,0 +1,39 @@
+"""`tune-flows plot`: pictures of an experiment as a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tune_flows.cli.exits import Exit, say
+
+__all__ = ["plot"]
+
+
+def plot(
+    url: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    kind: Annotated[str, Parameter(show_default=True)] = "overview",
+    json: bool = False,
+) -> int:
+    """Draw how the trials learned, what was best when, and what the parameters do.
+
+    Args:
+        url: Where the experiment lies.
+        output: File to write: .svg, .png or .html.
+        kind: overview (all of them), curves, best, parallel or slices.
+        json: Print JSON: the experiment's url, the file and the kind.
+    """
+    from tune_flows.cli.output import print_json
+    from tune_flows.cli.places import objects_at, view_of
+    from tune_flows.pictures import save_picture
+
+    view = view_of(objects_at(url))
+    save_picture(view, output, kind=kind)
+    if json:
+        print_json({"url": view.url, "file": str(output), "kind": kind})
+    else:
+        say(f"{output}: {kind} of {view.url}")
+    return Exit.DONE
