@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.commit import print_commit
 from tests.benchmarks.cost import print_cost
+from tests.benchmarks.recovery import print_recovery
 from tests.benchmarks.resume import print_resume
 from tests.benchmarks.speed import print_speed
 from tests.benchmarks.work import SCENARIOS
@@ -22,6 +23,7 @@ SECTIONS = {
     "speed": "the scenarios below, beside Ray Tune; about 3 minutes a turn",
     "commit": "what commits take from training at 100 results/s; about 3 minutes a turn",
     "cost": "requests, bytes and CPU time from 100 to 10,000 trials; 5 to 10 minutes, once",
+    "recovery": "from a killed actor to the next step of its trial, beside Ray Tune; about 1 minute a turn",
     "resume": "10,000 trials of 20 results, beside Ray Tune; about 5 minutes and 2 minutes a turn",
 }
 
@@ -46,6 +48,7 @@ def main() -> None:
         "speed": lambda: print_speed(scenarios, arguments.repeat),
         "commit": lambda: print_commit(arguments.repeat),
         "cost": print_cost,
+        "recovery": lambda: print_recovery(arguments.repeat),
         "resume": lambda: print_resume(arguments.repeat),
     }
     for name, section in sections.items():
