@@ -1,12 +1,15 @@
 """The files that make up the project, found without git, so that an unpacked archive can be checked too."""
 
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "pyproject", "source_files"]
+__all__ = ["ROOT", "build", "copy_sources", "pyproject", "source_files"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,3 +28,20 @@ def source_files(folder: Path = ROOT) -> Iterator[Path]:
             yield from source_files(path)
         else:
             yield path
+
+
+def copy_sources(folder: Path) -> Path:
+    """The folder, with a copy of the project's files."""
+    for path in source_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target, follow_symlinks=False)
+    return folder
+
+
+def build(tree: Path, target: Path, *flags: str) -> None:
+    """Build distributions of a copy of the project into the folder `target`."""
+    # No isolation: setuptools is a test dependency, so nothing has to be downloaded.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), *flags, str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

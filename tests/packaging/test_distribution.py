@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.source_tree import ROOT, source_files
+from tests.packaging.source_tree import ROOT, build, copy_sources, source_files
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +31,6 @@ class Built:
         ).decode()
 
 
-def _build(tree: Path, target: Path, *flags: str) -> None:
-    # No isolation: setuptools is a test dependency, so nothing has to be downloaded.
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), *flags, str(tree)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def _unzip(archive: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(archive) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
@@ -53,14 +46,11 @@ def _untar(archive: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     tree, direct, by_sdist = (tmp_path_factory.mktemp(name) for name in ("tree", "direct", "by_sdist"))
-    for path in source_files():
-        copy = tree / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, copy, follow_symlinks=False)
-    _build(tree, direct, "--wheel")
+    copy_sources(tree)
+    build(tree, direct, "--wheel")
     shutil.rmtree(tree / "build")  # what the first build left would hide a hole in the sdist
     shutil.rmtree(tree / "tune_flows.egg-info")
-    _build(tree, by_sdist)  # the default: an sdist, and a wheel from what the sdist holds
+    build(tree, by_sdist)  # the default: an sdist, and a wheel from what the sdist holds
     (wheel,), (wheel_of_sdist,), (sdist,) = (
         direct.glob("*.whl"),
         by_sdist.glob("*.whl"),

@@ -8,7 +8,19 @@ import pytest
 import tune_flows
 from tests.packaging.source_tree import ROOT
 
-HEAVY = {"fsspec", "numpy", "optuna", "pandas", "prefect", "pyarrow", "pydantic", "ray", "s3fs", "sklearn"}
+HEAVY = {
+    "fsspec",
+    "matplotlib",
+    "numpy",
+    "optuna",
+    "pandas",
+    "prefect",
+    "pyarrow",
+    "pydantic",
+    "ray",
+    "s3fs",
+    "sklearn",
+}
 MAX_CPU_S = 0.150
 
 

@@ -8,46 +8,57 @@ from tune_flows import Trainable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DigitsClassifier", "read_split", "split_digits"]
+__all__ = ["DigitsClassifier", "read_data", "split_digits"]
 
 
 def split_digits(seed: int = 0) -> dict[str, "pd.DataFrame"]:
-    """The digits as two frames, `train` and `validation`: 64 features in [0, 1] and the column `label`."""
+    """The digits in three frames, `train`, `validation` and `test`: 64 features in [0, 1] and `label`."""
     import pandas as pd
     from sklearn.datasets import load_digits
 
     digits: Any = load_digits()
     frame = pd.DataFrame(digits.data / 16.0, columns=digits.feature_names).assign(label=digits.target)
     validation = frame.groupby("label").sample(frac=0.25, random_state=seed)
-    return {"train": frame.drop(validation.index), "validation": validation}
+    rest = frame.drop(validation.index)
+    test = rest.groupby("label").sample(frac=0.2, random_state=seed)
+    return {"train": rest.drop(test.index), "validation": validation, "test": test}
 
 
-def read_split(config: dict[str, Any], split: str) -> tuple[Any, Any]:
-    """Features (n, 64), floats in [0, 1], and labels (n,), 0 to 9.
+def read_data(config: dict[str, Any], split: str) -> "pd.DataFrame":
+    """One of the frames of `split_digits`.
 
     Args:
-        config: May name the Parquet file of the split; without it the bundled data is split here.
-        split: `train` or `validation`.
+        config: May say where it lies: with `data` as `<split>.parquet` in that folder (path or URL), or with
+            the name of the split as a Parquet file there. Without either, the bundled data is split here.
+        split: `train`, `validation` or `test`.
     """
     import pandas as pd
 
-    frame = pd.read_parquet(config[split]) if split in config else split_digits()[split]
-    return frame.drop(columns="label").to_numpy(), frame["label"].to_numpy()
+    from tune_flows.store import ObjectStore, read_table
+
+    if "data" in config:
+        return read_table(ObjectStore(config["data"]), f"{split}.parquet")
+    return pd.read_parquet(config[split]) if split in config else split_digits()[split]
 
 
 class DigitsClassifier(Trainable):
     """One step is one epoch; reports `loss` (training) and `accuracy` (validation, 0 to 1).
 
     Config: `learning_rate`, `hidden` (units); optional `alpha` (L2 penalty), `batch_size`, `activation`,
-    `seed`, and `train` and `validation`, the paths of Parquet files.
+    `seed`, and where the data lies, as for `read_data`.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Read the data and make an untrained model."""
+    def setup(
+        self,
+        config: dict[str, Any],
+        train: "pd.DataFrame | None" = None,
+        validation: "pd.DataFrame | None" = None,
+    ) -> None:
+        """Make an untrained model, and take the data, or read what `with_parameters` does not give."""
         from sklearn.neural_network import MLPClassifier
 
-        self.train = read_split(config, "train")
-        self.validation = read_split(config, "validation")
+        self.train = _arrays(read_data(config, "train") if train is None else train)
+        self.validation = _arrays(read_data(config, "validation") if validation is None else validation)
         self.model = MLPClassifier(
             hidden_layer_sizes=(config["hidden"],),
             activation=config.get("activation", "relu"),
@@ -74,3 +85,8 @@ class DigitsClassifier(Trainable):
         import joblib
 
         self.model = joblib.load(checkpoint / "model.joblib")
+
+
+def _arrays(frame: "pd.DataFrame") -> tuple[Any, Any]:
+    """Features (n, 64), floats in [0, 1], and labels (n,), 0 to 9."""
+    return frame.drop(columns="label").to_numpy(), frame["label"].to_numpy()
