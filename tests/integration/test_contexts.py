@@ -76,9 +76,11 @@ def test_a_script_needs_no_server(tmp_path: Path, no_ray: None):
     assert not processes_of(process.pid)
     lines = [re.sub(r"^[\d:.]+ \| ", "", line) for line in err.splitlines()]
     assert all(re.match(r"INFO +\| |See https://docs.prefect", line) for line in lines), err
-    assert len(lines) <= 14, err  # Prefect's own frame of each run, and two lines of ours
     assert sum("3/3 trials done (3 terminated)" in line for line in lines) == 2
-    assert sum("best so far: score=" in line for line in lines) == 2
+    assert sum("ended after 3 iterations" in line for line in lines) == 2 * 3
+    bests = sum("best so far: score=" in line for line in lines)
+    assert 2 * 2 <= bests <= 2 * 4, err  # each time it is a new one, and at the end
+    assert len(lines) <= 2 + 6 + bests + 8, err  # with Prefect's own frame: no line for a step
     assert len(iterations(f"{tmp_path}/storage/second")) == 3
 
 

@@ -14,6 +14,7 @@ from tests.s3_server import S3Server
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.events import ResultsReported
 from tune_flows.store import Journal, ObjectStore
+from tune_flows.store.notes import read_session
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api", "ray_address")]
 
@@ -72,7 +73,10 @@ def test_one_finishes_and_the_other_gives_way(
         until(lambda: _newest_pids(url), within_s=120)
         until(lambda: not any(map(is_alive, _pids_of_others(url, folder))), within_s=20)
         stored = {path.name for path in (s3.folder / url.removeprefix("s3://")).iterdir()}
-        assert stored == {"experiment.json", "log", "ckpt"}  # tables and result are for the one who goes on
+        # tables and result are for the one who goes on
+        assert stored == {"experiment.json", "session.json", "log", "ckpt"}
+        assert (session := read_session(ObjectStore(url))) is not None
+        assert session.epoch == 2
         one_left.touch()
         assert drivers[winner].wait(timeout=120) == 0, logs[winner].read_text()
 
