@@ -6,6 +6,7 @@ shows it in the UI's catalogue. What refers to a saved block holds its name or i
 parameter `storage_path`, `TuneResult.storage_block`, `open_experiment(url, storage="lake")`.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Self
 
 from httpx import HTTPError
@@ -140,7 +141,7 @@ def load_location(name: str, *, parameter: str) -> Location:
         StorageError: The Prefect API refused or did not answer.
     """
     load: Any = ExperimentStorage.load
-    api = PREFECT_API_URL.value() or "the Prefect API of this process"
+    api = _without_credentials(PREFECT_API_URL.value() or "the Prefect API of this process")
     try:
         block: ExperimentStorage = load(name, _sync=True)  # also where an event loop runs
     except ValueError as error:
@@ -151,8 +152,14 @@ def load_location(name: str, *, parameter: str) -> Location:
             "`prefect block ls` lists them, and PREFECT_API_URL says where to look.",
         ) from error
     except HTTPError as error:
-        raise StorageError(f"{BLOCK_PREFIX}{name}: cannot be read from {api}: {error}") from error
+        told = _without_credentials(f"{BLOCK_PREFIX}{name}: cannot be read from {api}: {error}")
+        raise StorageError(told) from None  # the error itself may name the URL as it is
     return block.location()
+
+
+def _without_credentials(text: str) -> str:
+    """The text; of URLs in it without what is before the host."""
+    return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -6,19 +6,26 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from copy import copy
+from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger
+from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
+from prefect.logging.loggers import flow_run_logger
 
+from tune_flows.tasks.shared import shared
 from tune_flows.trainable.output import Line
 
-__all__ = ["TaskRunLog", "is_of_trial", "library_logs_in_run"]
+__all__ = ["TaskRunLog", "flow_logger", "is_of_trial", "library_logs_in_run"]
 
+_library = logging.getLogger("tune_flows")
 _TRIALS = "tune_flows.trials"
 """Where the executor logs what trials print while there is no task run."""
 _STREAMS = ("stdout", "stderr")
 _OF_TRIAL = "tune_flows_trial"
 _TICK_S = 1e-6
+_RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class TaskRunLog:
@@ -32,10 +39,7 @@ class TaskRunLog:
     """
 
     def __init__(self, trial_id: str) -> None:
-        logger = get_run_logger()
-        is_adapter = isinstance(logger, logging.LoggerAdapter)
-        self._logger = logger.logger if is_adapter else logger
-        self._extra = dict(logger.extra or {}) if is_adapter else {}
+        self._logger, self._extra = _taken_apart(get_run_logger())
         self._trial_id = trial_id
         self._newest = time.time()
 
@@ -70,36 +74,80 @@ def is_of_trial(record: logging.LogRecord) -> bool:
     return hasattr(record, _OF_TRIAL)
 
 
+def flow_logger() -> _RunLogger:
+    """The logger of the present flow run. Where a task called the flow, `get_run_logger` gives the task's."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return get_run_logger()
+    return flow_run_logger(context.flow_run, context.flow)
+
+
+def _present_run() -> UUID | None:
+    context = FlowRunContext.get()
+    return context.flow_run.id if context is not None and context.flow_run is not None else None
+
+
+def _taken_apart(logger: _RunLogger) -> tuple[logging.Logger, dict[str, Any]]:
+    """A run's logger, and what it adds to each record."""
+    if isinstance(logger, logging.LoggerAdapter):
+        return logger.logger, dict(logger.extra or {})
+    return logger, {}
+
+
 class _ToRun(logging.Handler):
     """Hands records on to the logger of a run, which sends them to the Prefect API."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._run_logger = get_run_logger()
+        self._logger, self._extra = _taken_apart(flow_logger())
+        self._run_id = _present_run()
         self._context = contextvars.copy_context()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Warnings, and what trials print."""
-        return record.levelno >= logging.WARNING or record.name == _TRIALS
+        """Warnings, and what trials print, unless it is known to be of another run that listens too."""
+        if record.levelno < logging.WARNING and record.name != _TRIALS:
+            return False
+        run_id = _present_run()
+        listening = {handler._run_id for handler in _library.handlers if isinstance(handler, _ToRun)}
+        return run_id == self._run_id or run_id not in listening
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the message of the record, at its level."""
+        """Log the message of the record, at its level, and the traceback if there is one."""
+        if self._logger.disabled or record.levelno < self._logger.getEffectiveLevel():
+            return
+        told = self._logger.makeRecord(
+            *(self._logger.name, record.levelno, record.pathname, record.lineno),
+            *(record.getMessage(), (), record.exc_info, record.funcName, self._extra),
+        )
+        # Not by `log` or `handle`: a logger of Python 3.13.4 drops what is logged while it handles a record.
         # Threads that know nothing of the run, such as the journal's, would use other settings of Prefect.
-        self._context.copy().run(self._run_logger.log, record.levelno, "%s", record.getMessage())
+        self._context.copy().run(self._logger.callHandlers, told)
 
 
 @contextmanager
 def library_logs_in_run() -> Generator[None]:
-    """Warnings of tune_flows, such as of a storage that does not answer, go to the log of the present run."""
-    logger, of_trials = logging.getLogger("tune_flows"), logging.getLogger(_TRIALS)
+    """Warnings of tune_flows, such as of a storage that does not answer, go to the log of the present run.
+
+    Of several at a time each gets its own; what cannot be told apart goes to all of them.
+    """
     handler = _ToRun()
-    propagated, logger.propagate = logger.propagate, False  # else the console would show each line twice
+    with _library_is_heard():
+        _library.addHandler(handler)
+        try:
+            yield
+        finally:
+            _library.removeHandler(handler)
+
+
+@shared
+@contextmanager
+def _library_is_heard() -> Generator[None]:
+    of_trials = logging.getLogger(_TRIALS)
+    propagated, _library.propagate = _library.propagate, False  # else the console would show each line twice
     level = of_trials.level
-    logger.addHandler(handler)
     of_trials.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagated
+        _library.propagate = propagated
         of_trials.setLevel(level)

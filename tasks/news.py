@@ -19,7 +19,7 @@ from tune_flows.results import TuneResult, best_trial
 from tune_flows.runner import Step
 from tune_flows.tasks.rates import Rate, RateBound
 
-__all__ = ["TrialNews", "tell_errors"]
+__all__ = ["TrialNews", "tell_ended", "tell_errors"]
 
 _ENDS = Rate(at_once=50, per_s=1)
 _BESTS = Rate(at_once=3, per_s=0.1)
@@ -48,6 +48,7 @@ class TrialNews:
     def __init__(self, objective: Objective, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
         self._objective = objective
         self._log = log
+        self._has_checked = False
         self._ends = RateBound(_ENDS, clock)
         self._bests = RateBound(_BESTS, clock)
         self._counted = 0
@@ -65,14 +66,36 @@ class TrialNews:
             if isinstance(record, DriverStarted):
                 best = best_trial(state, self._objective)
                 self._best = self._objective.score(best.last_result) if best else -math.inf
+                self._tell_known(state)
             elif isinstance(record, TrialLaunched):
                 self._over.discard(record.trial_id)
             elif isinstance(record, ResultsReported):
                 self._hear(record)
             elif isinstance(record, _MAY_END):
                 self._look(state.trials[record.trial_id])
+                self._check_once(state)
         if self._has_better and self._bests.is_open:
             self._tell_best(state)
+
+    def _tell_known(self, state: ExperimentState) -> None:
+        """Tell what a session begins with, unless the experiment begins, too."""
+        over = sum(trial.status.is_final for trial in state.trials.values())
+        iterations = sum(trial.iteration for trial in state.trials.values())
+        if over or iterations:
+            text = "carries on: %d trials are over, %d iterations are known"
+            self._log.log(logging.INFO, text, over, iterations)
+
+    def _check_once(self, state: ExperimentState) -> None:
+        """When the first trial is over that reported anything: a misspelled threshold stops nothing."""
+        if self._has_checked or not self._over or not state.reported:
+            return
+        self._has_checked = True
+        for name in state.rules.stop:
+            if name not in state.reported:
+                text = "stop: %s=%s was never reported so far and stops nothing. Reported: %s."
+                self._log.log(
+                    logging.WARNING, text, name, state.rules.stop[name], ", ".join(sorted(state.reported))
+                )
 
     def _hear(self, reported: ResultsReported) -> None:
         for result in reported.results:
@@ -114,6 +137,12 @@ class TrialNews:
         if score > self._best and self._bests.passes():
             self._best = score
             self._log.log(logging.INFO, "%s", best_line(best, self._objective))
+
+
+def tell_ended(name: str, state: ExperimentState, log: Log) -> None:
+    """What is asked for was done by an earlier run."""
+    text = "%s has ended already (%s): this is its result. Another name begins another experiment."
+    log.log(logging.INFO, text, name, state.ended)
 
 
 def tell_errors(result: TuneResult, log: Log) -> None:

@@ -25,7 +25,7 @@ __all__ = ["quiet_segments", "run_as_task"]
 
 _log = logging.getLogger(__name__)
 _MOST_RETRIES = 10_000
-"""How often a trial is tried again is the runner's decision; Prefect's own limit must not come before it."""
+"""How often a trial is tried again is the runner's decision; beyond this it goes on without its task run."""
 
 
 class _SegmentRun(TaskRun):

@@ -14,7 +14,7 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,6 +25,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
+from tune_flows.tasks.at_exit import confirm_cancelled_at_exit
 from tune_flows.tasks.witness import witnessed
 
 __all__ = ["ASK_S", "Cause", "Watch", "WatchedRun"]
@@ -56,6 +57,10 @@ class Cause(Enum):
     """The worker that had started this process, and would report its end, is gone."""
 
 
+_GRAVEST_FIRST = (Cause.CANCELLED, Cause.SUSPENDED, Cause.PAUSED)
+"""Of those that states of runs are, where two runs differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedRun:
     """What is looked at."""
@@ -84,8 +89,13 @@ class WatchedRun:
         return cls(ids, here, os.getppid() if managed else None)
 
     def witnessed(self) -> AbstractContextManager[None]:
-        """Have the run's end reported if this process is killed with the one that had started it."""
+        """Have the run's end reported where nobody else does it.
+
+        That is where this process is killed with the one that had started it; and in a script, where the run
+        or the one that it is part of was cancelled too late for a watch to see it.
+        """
         if self.parent is None:
+            confirm_cancelled_at_exit(*self.here)
             return nullcontext()
         return witnessed(*self.here, run_count=flow_run.run_count)
 
@@ -112,6 +122,8 @@ class Watch:
         """Why it was stopped; None: it was not."""
         self.state: State | None = None
         """The state of the run that was the cause."""
+        self.left_s: float | None = None
+        """Seconds that were left to the deadline when it was stopped; None: there is none."""
         self.run = run
         """What is looked at."""
         self._stop = stop
@@ -129,9 +141,19 @@ class Watch:
                 look.cancel()
             await asyncio.wait(looks)
 
+    def look_again(self, states: Iterable[State | None]) -> None:
+        """Take what has become of a run that was paused, and of the one that it is part of.
+
+        `cause` is None if neither is a reason any more.
+        """
+        found = {_cause(state): state for state in states if state is not None}
+        self.cause = next((cause for cause in _GRAVEST_FIRST if cause in found), None)
+        self.state = None if self.cause is None else found[self.cause]
+
     def _found(self, cause: Cause, reason: str) -> None:
         if self.cause is None:
             self.cause = cause
+            self.left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             self._stop(reason)
 
     async def _at_state(self) -> None:

@@ -11,6 +11,7 @@ from tune_flows.schedulers import ASHAScheduler, FIFOScheduler, HyperBandSchedul
 from tune_flows.search import OptunaSearch, RandomSearch
 
 NOTHING = CheckpointConfig()
+FUNCTION = {"is_class": False, "can_save": True}
 
 
 def rules(**changed):
@@ -109,13 +110,18 @@ def test_a_value_out_of_bounds_is_named(parameter, value):
     ("search_alg", "scheduler"), [(OptunaSearch(), FIFOScheduler()), (RandomSearch(), ASHAScheduler())]
 )
 def test_a_policy_that_compares_needs_a_metric(search_alg, scheduler):
-    require_fit(Objective("loss"), search_alg, scheduler, NOTHING, can_checkpoint=True)
+    require_fit(Objective("loss"), search_alg, scheduler, NOTHING, **FUNCTION)
     with pytest.raises(InvalidParameter, match="metric: got None"):
-        require_fit(Objective(None), search_alg, scheduler, NOTHING, can_checkpoint=True)
+        require_fit(Objective(None), search_alg, scheduler, NOTHING, **FUNCTION)
 
 
 def test_nothing_that_compares_needs_no_metric():
-    require_fit(Objective(None), RandomSearch(), FIFOScheduler(), NOTHING, can_checkpoint=False)
+    require_fit(Objective(None), RandomSearch(), FIFOScheduler(), NOTHING, is_class=True, can_save=False)
+
+
+def test_a_metric_without_a_name_is_refused():
+    with pytest.raises(InvalidParameter, match=r"^metric: got '', expected the name of"):
+        require_fit(Objective(""), RandomSearch(), FIFOScheduler(), NOTHING, **FUNCTION)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,19 @@ def test_nothing_that_compares_needs_no_metric():
 )
 def test_who_needs_checkpoints_needs_a_trainable_that_saves(scheduler, checkpoint_config, who):
     given = Objective("loss"), RandomSearch(), scheduler, checkpoint_config
-    require_fit(*given, can_checkpoint=True)
+    require_fit(*given, is_class=True, can_save=True)
     with pytest.raises(InvalidParameter, match=f"{who} needs checkpoints"):
-        require_fit(*given, can_checkpoint=False)
+        require_fit(*given, is_class=True, can_save=False)
+
+
+@pytest.mark.parametrize("asked", [{"checkpoint_frequency": 2}, {"checkpoint_at_end": True}], ids=str)
+def test_a_function_cannot_be_told_when_to_save(asked):
+    ((name, value),) = asked.items()
+    message = rf"^checkpoint_config.{name}: got {value}, expected a Trainable .*report\(metrics, checkpoint="
+    with pytest.raises(InvalidParameter, match=message):
+        require_fit(Objective("loss"), RandomSearch(), FIFOScheduler(), CheckpointConfig(**asked), **FUNCTION)
+
+
+def test_a_function_that_reports_checkpoints_does_for_every_scheduler():
+    keeps = CheckpointConfig(num_to_keep=2)
+    require_fit(Objective("loss"), RandomSearch(), HyperBandScheduler(), keeps, **FUNCTION)

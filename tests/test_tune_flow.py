@@ -117,6 +117,84 @@ def test_what_is_fixed_cannot_be_given(parameter: str):
 
 
 @pytest.mark.parametrize(
+    ("flow", "args", "given", "message"),
+    [
+        (
+            tune,
+            (train, {"lr": 1}),
+            {"num_sample": 2},
+            "tune: got 'num_sample', expected one of its parameters. Did you mean 'num_samples'?",
+        ),
+        (
+            small,
+            (train, {"lr": 1}),
+            {"zzzzz": 2, "return_state": True},
+            "small: got 'zzzzz', expected one of its parameters. There are: trainable, param_space, metric, "
+            "num_samples, search_alg, scheduler, name, storage_path.",
+        ),
+        (tune, (train,), {}, "param_space: got nothing, expected a value; tune has no default for it."),
+        (
+            tune,
+            (),
+            {"param_space": {"lr": 1}, "wait_for": []},
+            "trainable: got nothing, expected a value; tune has no default for it.",
+        ),
+        (
+            small.with_trainable(train),
+            (),
+            {"metric": "loss"},
+            "param_space: got nothing, expected a value; tune-train has no default for it.",
+        ),
+        (
+            narrowed,
+            (),
+            {"nmu_samples": 1},
+            "narrowed: got 'nmu_samples', expected one of its parameters. Did you mean 'num_samples'?",
+        ),
+        (
+            narrowed,
+            (),
+            {"metric": "loss"},
+            "narrowed: got 'metric', expected one of its parameters. There are: num_samples, search_alg, "
+            "scheduler, name, storage_path.",
+        ),
+        (
+            narrowed,
+            (train,),
+            {},
+            "narrowed: got too many positional arguments, expected each parameter once, by name.",
+        ),
+        (
+            tune,
+            (train, {"lr": 1}),
+            {"trainable": train},
+            "tune: got multiple values for argument 'trainable', expected each parameter once, by name.",
+        ),
+    ],
+    ids=str,
+)
+def test_a_call_that_does_not_fit_is_refused_in_one_line(
+    flow: Any, args: tuple[Any, ...], given: dict[str, Any], message: str
+):
+    with pytest.raises(InvalidParameter) as raised:
+        flow(*args, **given)
+    assert str(raised.value) == message
+
+
+def test_a_call_that_fits_goes_to_prefect(monkeypatch: pytest.MonkeyPatch):
+    began: list[dict[str, Any]] = []
+    monkeypatch.setattr("prefect.flow_engine.run_flow", lambda **given: began.append(given))  # needs a server
+
+    narrowed(num_samples=3, return_state=True, wait_for=[])
+    small(train, {"lr": 1}, "loss")
+
+    assert [given["return_type"] for given in began] == ["state", "result"]
+    assert [given["wait_for"] for given in began] == [[], None]
+    assert began[0]["parameters"]["num_samples"] == 3
+    assert began[1]["parameters"]["metric"] == "loss"
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"nmu_samples": 1}, "with_trainable: got 'nmu_samples'.*Did you mean 'num_samples'?"),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -17,10 +17,20 @@ from tune_flows.core.codec import record_to_json
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import FaultJudged
 from tune_flows.core.errors import ExperimentFenced, MetricNotReported, StorageError
-from tune_flows.core.events import CapacityChanged, DriverStarted, DriverStopped, Event
+from tune_flows.core.events import (
+    CapacityChanged,
+    DriverStarted,
+    DriverStopped,
+    Event,
+    TrialCompleted,
+    TrialFaulted,
+    TrialPaused,
+)
 from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import TrialStatus
 from tune_flows.executors.base import TrialExecutor
 from tune_flows.experiment import Experiment, collect_orphans
+from tune_flows.janitor import TIDY_S, Janitor
 from tune_flows.runner import Step, TrialRunner
 from tune_flows.snapshots import Snapshots
 from tune_flows.stop_requests import listening
@@ -31,10 +41,12 @@ __all__ = ["Driver", "Observer"]
 _log = logging.getLogger(__name__)
 _LAST_CALL_S = 2.0
 """Seconds that a commit gets which is under way when the run is cancelled and the storage does not answer."""
+_AT_ONCE_S = 5.0
+"""Seconds that other trials get at most where the first that fails is to end the run at once."""
 _LOOK_EVERY_S = 30.0
 """Seconds without an event after which the driver looks whether another one has taken over."""
 _MOST_WARNINGS = 20
-_SUPERFLUOUS = "a checkpoint that nobody needs stays"
+_ENDS = TrialPaused | TrialCompleted | TrialFaulted
 
 Args = ParamSpec("Args")
 T = TypeVar("T")
@@ -85,6 +97,8 @@ class Driver:
         self._waits_for: asyncio.Task[Any] | None = None
         self._beside: set[asyncio.Task[None]] = set()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._janitor = Janitor(checkpoints)
+        self._tidies_for_s = 0.0
 
     def stop(self, reason: str) -> None:
         """End the session in order, soon; the next one carries the experiment on. From the driver's loop.
@@ -103,6 +117,7 @@ class Driver:
                 self._grace_s,
             )
             self._experiment.store.give_up(self._grace_s + _LAST_CALL_S)
+            self._janitor.give_up(self._grace_s + _LAST_CALL_S)
             if self._waits_for is not None:
                 self._waits_for.cancel()
 
@@ -124,9 +139,13 @@ class Driver:
         """
         try:
             return await self._drive()
-        except MetricNotReported:
-            await asyncio.to_thread(self._experiment.discard)
-            raise
+        except MetricNotReported as error:
+            if await asyncio.to_thread(self._experiment.discard):
+                raise
+            raise MetricNotReported(
+                f"{error} As there are checkpoints, {self._experiment.store.url} is kept: carry it on with a "
+                "trainable that reports the metric, or name another metric under another name."
+            ) from error
 
     async def _drive(self) -> ExperimentState | None:
         async with AsyncExitStack() as ending:
@@ -136,7 +155,7 @@ class Driver:
             except (asyncio.CancelledError, ExperimentFenced, StorageError):
                 # nothing that waits for the storage, such as a snapshot, holds the end of the workers up
                 self._experiment.store.give_up(_LAST_CALL_S)
-                self._checkpoints.give_up()
+                self._janitor.give_up()
                 raise
 
     async def _to_the_end(self, ending: AsyncExitStack) -> ExperimentState | None:
@@ -149,7 +168,7 @@ class Driver:
         ending.push_async_callback(snapshots.close)
         listens = listening(self._experiment.store, journal.epoch, self._stop_as_asked)
         await ending.enter_async_context(listens)
-        self._beside_the_loop(_SUPERFLUOUS, collect_orphans, self._checkpoints, runner.state.copy())
+        self._beside_the_loop("orphans stay", collect_orphans, self._checkpoints, runner.state.copy())
         events: Sequence[Event] = [
             DriverStarted(journal.epoch, self._clock()),
             *first,
@@ -159,16 +178,27 @@ class Driver:
             return None
         await self._iterate(journal, runner, snapshots, events)
         while runner.state.ended is None and self._why_stop is None:
-            await self._iterate(journal, runner, snapshots, await self._next_events(journal, runner))
+            at_once = _fails_at_once(runner.state)
+            events = await (self._ends(runner.state) if at_once else self._next_events(journal, runner))
+            await self._iterate(journal, runner, snapshots, events)
         if runner.state.ended is None and self._why_stop is not None:
             events = await self._executor.stop(self._grace_s)
             events.append(DriverStopped(self._clock(), self._why_stop))
             await self._iterate(journal, runner, snapshots, events)
+        self._tidies_for_s = TIDY_S if runner.state.ended is not None else 0.0
         return runner.state
+
+    async def _ends(self, state: ExperimentState) -> Sequence[Event]:
+        """End all trials, which were told to stop, without waiting for steps that take long."""
+        events = await self._executor.stop(min(self._grace_s, _AT_ONCE_S))
+        ended = {event.trial_id for event in events if isinstance(event, _ENDS)}
+        left = [trial for trial in state.live_trials() if trial.trial_id not in ended]
+        return [*events, *(TrialCompleted(trial.trial_id, trial.lease, "given up") for trial in left)]
 
     async def _shut_down(self) -> None:
         await self._executor.shutdown()
-        await asyncio.gather(*self._beside)
+        self._janitor.give_up(self._tidies_for_s)
+        await asyncio.gather(self._janitor.close(), *self._beside)
         self._committer.shutdown()
 
     async def _iterate(
@@ -178,15 +208,14 @@ class Driver:
         step = runner.step(events, now)
         if step.records:
             records = [record_to_json(record) for record in step.records]
-            append = partial(journal.append, records, at=now)
-            seq = await asyncio.get_running_loop().run_in_executor(self._committer, append)
+            seq = await self._committed(journal.append, records, at=now)
             snapshots.after_commit(runner, step, seq)
             if journal.can_pack:
                 self._beside_the_loop("a resume will take longer", journal.write_packs)
             self._write_errors(runner.state, step)
         for command in step.commands:
             if isinstance(command, DeleteCheckpoint):
-                self._beside_the_loop(_SUPERFLUOUS, self._checkpoints.delete, asdict(command.checkpoint))
+                self._janitor.delete(command.checkpoint)
             else:
                 self._executor.submit(command)
         self._tell_observers(runner.state, step)
@@ -210,8 +239,13 @@ class Driver:
         events = await self._unless_stopped(self._executor.next_events(), wait_s)
         if events is None and self._why_stop is None:
             with suppress(StorageError):  # the next commit will tell
-                await asyncio.get_running_loop().run_in_executor(self._committer, journal.require_ownership)
+                await self._committed(journal.require_ownership)
         return events or ()
+
+    async def _committed(self, write: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+        """What `write` returns, on the journal's thread; what it logs there is of this run."""
+        work = partial(copy_context().run, write, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._committer, work)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T | None:
         """What `work` returns; None: it was cancelled, as time was up or the session is to be stopped."""
@@ -250,6 +284,13 @@ class Driver:
         task = asyncio.create_task(run())
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+
+def _fails_at_once(state: ExperimentState) -> bool:
+    """Whether the run is to fail now; all trials that are left were told to stop."""
+    if state.stopping is None or state.rules.fail_fast != "raise":
+        return False
+    return any(trial.status is TrialStatus.ERRORED for trial in state.trials.values())
 
 
 def _warn_of(differences: Sequence[str]) -> None:

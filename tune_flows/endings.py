@@ -70,11 +70,7 @@ class Endings:
 
         Unless its last checkpoint is missing that it is to save at its end; it is launched again for that.
         """
-        state = self._turn.state
-        if trial.pending is not Action.STOP or trial.status is TrialStatus.RUNNING:
-            return
-        owes = state.rules.checkpoint_at_end and trial.iteration > 0 and not trial.is_saved
-        if owes and state.stopping is None:
+        if trial.status is TrialStatus.RUNNING or not self.is_through(trial):
             return
         done = trial.last_result is not None and trial.last_result.done
         self._turn.settle(
@@ -82,6 +78,12 @@ class Endings:
             TrialOverruled,
             trial_id=trial.trial_id,
         )
+
+    def is_through(self, trial: Trial) -> bool:
+        """Whether it was told to stop and needs no worker for that any more: it owes no checkpoint."""
+        state = self._turn.state
+        owes = state.rules.checkpoint_at_end and trial.iteration > 0 and not trial.is_saved
+        return trial.pending is Action.STOP and (not owes or state.stopping is not None)
 
     def require_metric(self, trials: Iterable[Trial]) -> None:
         """All trials are over.

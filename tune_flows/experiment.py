@@ -4,26 +4,41 @@ The order matters: everything that can be refused is refused before the first ob
 failed start leaves nothing behind that would block the name.
 """
 
+import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.decisions import Record
-from tune_flows.core.errors import ExperimentExists, ExperimentMismatch, ExperimentNotFound, StorageError
-from tune_flows.core.events import Event
+from tune_flows.core.errors import (
+    ExperimentExists,
+    ExperimentMismatch,
+    ExperimentNotFound,
+    PolicyError,
+    StorageError,
+)
+from tune_flows.core.events import Event, TrialsReopened
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import TrialStatus
 from tune_flows.reopening import Resume, Wish
 from tune_flows.runner import RunnerSnapshot, TrialRunner
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import SearchAlg
 from tune_flows.spec import ExperimentSpec
-from tune_flows.store import COMPLETION_KEY, ERROR_PREFIX, CheckpointStore, Journal, ObjectStore
+from tune_flows.store import (
+    COMPLETION_KEY,
+    ERROR_PREFIX,
+    CheckpointStore,
+    Journal,
+    ObjectStore,
+    error_key,
+)
 from tune_flows.store.checkpoints import CHECKPOINT_PREFIX
 from tune_flows.store.notes import (
     SESSION_KEY,
@@ -35,14 +50,24 @@ from tune_flows.store.notes import (
 
 __all__ = ["Experiment", "collect_orphans", "fold", "history"]
 
+_log = logging.getLogger(__name__)
 
-def history(journal: Journal) -> Iterator[tuple[float, list[Event | Record]]]:
+
+def history(
+    journal: Journal, *, last_epoch: int | None = None
+) -> Iterator[tuple[float, list[Event | Record]]]:
     """The loop iterations of a journal: Unix time (s) and records of each.
+
+    Args:
+        journal: From its snapshot on, if it has one.
+        last_epoch: That of the last driver whose iterations count; None: all do.
 
     Raises:
         CorruptJournalError: An object cannot be read; the message names it.
     """
     for entry in journal.entries():
+        if last_epoch is not None and entry.epoch > last_epoch:
+            return
         if entry.records:
             yield entry.at, [record_from_json(record) for record in entry.records]
 
@@ -68,10 +93,23 @@ def collect_orphans(checkpoints: CheckpointStore, state: ExperimentState) -> Non
     Raises:
         StorageError: Some could not be removed.
     """
-    held = [ref for trial in state.trials.values() for ref in (*trial.checkpoints, trial.interim)]
+    keeps_all = state.rules.num_to_keep is None
+    held = [
+        ref
+        for trial in state.trials.values()
+        for ref in (*(trial.kept if keeps_all else trial.checkpoints), trial.interim)
+    ]
     ended = {trial.trial_id: trial.lease for trial in state.trials.values() if trial.lease}
     if ended:
         checkpoints.collect_orphans({ref.path for ref in held if ref is not None}, ended=ended)
+
+
+def _failed(state: ExperimentState, events: Sequence[Event]) -> Iterator[str]:
+    """The failed trials that the events reopen."""
+    for event in events:
+        for trial_id in event.trial_ids if isinstance(event, TrialsReopened) else ():
+            if state.trials[trial_id].status is TrialStatus.ERRORED:
+                yield trial_id
 
 
 class Experiment:
@@ -112,6 +150,7 @@ class Experiment:
         target = None if num_samples is None else num_samples * search_alg.variants(space)
         self._seen: Journal | None = None
         self._journal: Journal | None = None
+        self._runner: TrialRunner | None = None
         self._wish = Wish(rules, target, self.objective, resume)
 
     def look(self) -> ExperimentState | None:
@@ -165,46 +204,73 @@ class Experiment:
         seed = self._spec.seed
         self._require_same(journal)
         if self._spec.seed != seed:  # since the look, another driver began it with a seed of its own
-            self._search_alg, self._scheduler = self._search_alg.fresh(), self._scheduler.fresh()
-            self._set_up()
-        runner = self._resumed(journal)
+            self._start_afresh()
+        runner = self._runner = self._resumed(journal)
         self._require_growth(runner.state)
         if runner.state.ended is not None:
             self.store.delete(COMPLETION_KEY)  # it is about to be carried on
         if self._settings is not None:
             journal.require_ownership()  # reading took its time, and another driver may be the newest by now
             write_session(self.store, Session(journal.epoch, writer, dict(self._settings)))
-        return journal, runner, self._wish.events(runner.state)
+        first = self._wish.events(runner.state)
+        for trial_id in _failed(runner.state, first):
+            self.store.delete(error_key(trial_id))  # it runs again, and the journal keeps its error
+        return journal, runner, first
 
-    def discard(self) -> None:
-        """Remove an experiment that proved to be impossible, so that it does not block the name.
+    def discard(self) -> bool:
+        """Remove an experiment that was claimed and proved to be impossible: it shall not block the name.
+
+        What a crash leaves of it can be carried on, or the name is free: checkpoints, which can only be half
+        written, go last.
+
+        Returns:
+            False: nothing was removed, as a trial has a checkpoint. That may be hours of work.
 
         Raises:
-            ExperimentFenced: Another driver has taken it over; nothing was removed. Final.
+            ExperimentFenced: Another driver has taken it over; what that one has found stays. Final.
             StorageError: The storage refused or did not answer; some may be removed.
         """
-        if self._journal is not None:
-            self._journal.require_ownership()
-        self.store.delete_prefix(CHECKPOINT_PREFIX)
+        if self._journal is None or self._runner is None:
+            return False
+        if any(trial.start for trial in self._runner.state.trials.values()):
+            return False
+        self._journal.require_ownership()
         self.store.delete_prefix(ERROR_PREFIX)
         self.store.delete_prefix(STOP_PREFIX)
         self.store.delete(SESSION_KEY)
-        Journal.discard(self.store)
+        checkpoints = self.store.folders(CHECKPOINT_PREFIX, depth=2)
+        self._journal.discard()
+        for folder in checkpoints:  # no others: the name is free, and whoever has it now may be saving
+            self.store.delete_prefix(folder)
+        return True
 
     def _resumed(self, journal: Journal) -> TrialRunner:
-        """A runner at the end of the journal: from its snapshot, or from the beginning where it has none."""
-        state = None
+        """A runner at the end of the journal: from its snapshot, or from the beginning where it has none.
+
+        A snapshot that the policies of today cannot take is none.
+        """
+        state, past = None, journal
         if journal.snapshot is not None:
             snapshot = RunnerSnapshot.from_json(journal.snapshot.content)
-            self._search_alg.load_state(snapshot.search_alg)
-            self._scheduler.load_state(snapshot.scheduler)
-            state = snapshot.state
+            try:
+                self._search_alg.load_state(snapshot.search_alg)
+                self._scheduler.load_state(snapshot.scheduler)
+                state = snapshot.state
+            except PolicyError as error:
+                _log.warning("the newest snapshot cannot be used, the whole journal is replayed: %s", error)
+                self._start_afresh()
+                past = Journal.read(self.store, whole=True)
         runner = TrialRunner(
             search_alg=self._search_alg, scheduler=self._scheduler, objective=self.objective, state=state
         )
-        for at, records in history(journal):
+        for at, records in history(past, last_epoch=journal.epoch):
             runner.replay(records, at)
         return runner
+
+    def _start_afresh(self) -> None:
+        """Forget what the policies know."""
+        self._search_alg, self._scheduler = self._search_alg.fresh(), self._scheduler.fresh()
+        self._set_up()
 
     def _set_up(self) -> None:
         for policy in (self._search_alg, self._scheduler):

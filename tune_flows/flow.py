@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from prefect import get_run_logger
 from prefect.context import AsyncClientContext, FlowRunContext
 from prefect.runtime import flow_run
 
 from tune_flows import form
+from tune_flows.clock import session_clock
 from tune_flows.core.errors import ExperimentFenced, StorageError, TuneError
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.space import ParamSpace
@@ -36,9 +36,9 @@ from tune_flows.tasks.blocks import StorageParam
 from tune_flows.tasks.console import console_may_break
 from tune_flows.tasks.ending import ended_from_outside, wait_while_paused
 from tune_flows.tasks.events import ExperimentEvents
-from tune_flows.tasks.logs import library_logs_in_run
+from tune_flows.tasks.logs import flow_logger, library_logs_in_run
 from tune_flows.tasks.naming import experiment_name, run_name
-from tune_flows.tasks.news import TrialNews, tell_errors
+from tune_flows.tasks.news import TrialNews, tell_ended, tell_errors
 from tune_flows.tasks.segment import quiet_segments, run_as_task
 from tune_flows.tasks.watch import Cause, Watch, WatchedRun
 from tune_flows.trainable import resolve_trainable
@@ -154,7 +154,9 @@ def tune(
     space = ParamSpace.parse(param_space)
     policies = parse_search_alg(search_alg), parse_scheduler(scheduler)
     objective = Objective(metric, mode)
-    require_fit(objective, *policies, checkpoint_config, can_checkpoint=target.can_checkpoint)
+    require_fit(
+        objective, *policies, checkpoint_config, is_class=target.is_class, can_save=target.can_checkpoint
+    )
     criteria = StopCriteria.parse(stop, metric=metric, mode=mode)
     resources = parse_resources(resources_per_trial)
     name = experiment_name(name, trainable)
@@ -200,7 +202,7 @@ def tune(
         run_segment=run_as_task,
         max_segments_per_s=max_task_runs_per_s,
         step_timeout_s=step_timeout_s,
-        raise_errors=rules.fail_fast == "raise",
+        keep_errors=rules.fail_fast == "raise",
     )
     block = storage.access.block
     events = ExperimentEvents(url, objective, constants=space.constants, storage_block=block)
@@ -211,41 +213,39 @@ def tune(
             experiment=experiment,
             executor=executor,
             checkpoints=checkpoints,
-            clock=time.time,
+            clock=session_clock(0.0 if state is None else state.now),
             observers=[
                 progress := Progress(name, objective),
-                TrialNews(objective, get_run_logger()),
+                TrialNews(objective, flow_logger()),
                 events,
                 artifacts,
             ],
             shutdown_grace_s=grace_s,
         )
-        run, deadline = WatchedRun.present(), None if wall_s is None else began + wall_s
-        watch = Watch(run, driver.stop, deadline=deadline)
-        with run.witnessed():
+        watch = Watch(WatchedRun.present(), driver.stop, deadline=None if wall_s is None else began + wall_s)
+        with watch.run.witnessed():
             reached = _drive(driver, watch, progress, artifacts, experiment.store)
         state = reached or replace(state or ExperimentState(), ended=None)  # what is left to do was not begun
         if driver.was_asked:
             watch.cause = Cause.ASKED
-        if watch.cause is Cause.PAUSED and state.ended is None:
-            wait_while_paused(watch)
+        if watch.cause is Cause.PAUSED and state.ended is None and wait_while_paused(watch) is None:
             if reached is not None:
                 arguments["resume"] = "auto"  # what was asked for has been done
+            arguments["max_wall_time_s"] = watch.left_s
             return tune.fn(**arguments)
         if watch.cause is not None and state.ended is None and watch.cause is not Cause.OUT_OF_TIME:
             return ended_from_outside(watch)
-    elif experiment.store.get(COMPLETION_KEY) is None:
-        # the driver that came to the end did not come to this
-        events.end_is_news = True
-        write_tables(experiment.store)
-        with suppress(StorageError):
-            collect_orphans(checkpoints, state)
+    else:
+        tell_ended(name, state, flow_logger())
+        if experiment.store.get(COMPLETION_KEY) is None:  # its driver did not come to this
+            events.end_is_news = True
+            write_tables(experiment.store)
+            with suppress(StorageError):
+                collect_orphans(checkpoints, state)
     result = tune_result(url, state, objective, block)
-    tell_errors(result, get_run_logger())
+    tell_errors(result, flow_logger())
     with events.ending(state, result):
-        if executor.own_error is not None:
-            raise executor.own_error
-        require_success(result, rules.fail_fast)
+        require_success(result, rules.fail_fast, executor.own_errors)
     return result
 
 
@@ -273,7 +273,7 @@ def _drive(
     def stop() -> None:
         driver.stop("interrupted")
 
-    log = get_run_logger()
+    log = flow_logger()
     try:
         with (
             console_may_break(),

@@ -6,12 +6,14 @@ Rules of this module:
 
 - A (trial, iteration) has one row. Of a trial that was restarted from scratch, those of its newest life.
 - A column has one type, whatever the trials reported.
+- Values are kept by column: a dict for each row takes four times the memory, and there may be a million.
 """
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, cast
 
 from tune_flows.core.codec import record_from_json
@@ -29,6 +31,38 @@ __all__ = ["ReportedResults", "last_row", "trials_frame"]
 
 
 @dataclass(slots=True)
+class _Columns:
+    """Rows, kept by column."""
+
+    shapes: list[tuple[str, ...]] = field(default_factory=list[Any])
+    """The names in each row, in its order; rows with the same ones share them."""
+    _values: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    """By name, up to the last row that has it; None in those before that do not."""
+    _shared: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict[Any, Any])
+    """Each shape there has been, once."""
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """One more row, by the names of its columns."""
+        for name, value in row.items():
+            values = self._values.setdefault(name, [])
+            if gap := len(self.shapes) - len(values):
+                values += [None] * gap
+            values.append(value)
+        shape = tuple(row)
+        self.shapes.append(self._shared.setdefault(shape, shape))
+
+    def keep(self, which: Sequence[bool]) -> None:
+        """Drop the rows for which `which` is false."""
+        self.shapes = list(compress(self.shapes, which))
+        self._values = {name: list(compress(values, which)) for name, values in self._values.items()}
+
+    def values(self, name: str) -> list[Any]:
+        """One for each row, None where it has none."""
+        values = self._values.get(name, [])
+        return values + [None] * (len(self.shapes) - len(values))
+
+
+@dataclass(slots=True)
 class ReportedResults:
     """Every result of an experiment, in the order of reporting: a fold over its whole journal."""
 
@@ -36,8 +70,14 @@ class ReportedResults:
     """The state after the newest entry."""
     seq: int = 0
     """Number of the newest entry; 0: none yet."""
-    _rows: list[tuple[tuple[str, Result, int], dict[str, Any]]] = field(default_factory=list[Any])
-    """What makes a row of a result, and the columns of the config that the trial had then."""
+    _rows: _Columns = field(default_factory=_Columns)
+    """What was reported."""
+    _configs: _Columns = field(default_factory=_Columns)
+    """Each config with which a trial reported."""
+    _config_of_row: list[int] = field(default_factory=list[int])
+    """For each of `_rows` the place in `_configs` of the config that the trial had then."""
+    _newest: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict[str, Any])
+    """By trial, the config of its newest row and that one's place in `_configs`."""
 
     def read(self, journal: Journal, *, up_to: int | None = None) -> None:
         """Go on by what `journal` has not given yet.
@@ -58,8 +98,18 @@ class ReportedResults:
 
     def frame(self) -> "pd.DataFrame":
         """One row for each training iteration."""
-        rows = [_result_row(*reported) | config for reported, config in self._rows]
-        return _frame(rows, ("trial_id", "training_iteration"))
+        config_shapes = (self._configs.shapes[place] for place in self._config_of_row)
+        pairs = dict.fromkeys(zip(self._rows.shapes, config_shapes, strict=True))
+        return _frame(("trial_id", "training_iteration"), chain(*pairs), self._values)
+
+    def _values(self, name: str) -> list[Any]:
+        """The column: what the config has under this name, else what was reported under it."""
+        reported = self._rows.values(name)
+        shapes, configs = self._configs.shapes, self._configs.values(name)
+        return [
+            configs[place] if name in shapes[place] else value
+            for place, value in zip(self._config_of_row, reported, strict=True)
+        ]
 
     def _add(self, record: Event | Record) -> None:
         if isinstance(record, ResultsReported):
@@ -71,19 +121,34 @@ class ReportedResults:
     def _add_results(self, record: ResultsReported) -> None:
         if fresh := self.state.fresh(record):
             trial = self.state.trials[record.trial_id]
-            config, begun = _config_columns(trial), trial.restored_at
-            self._rows += [((trial.trial_id, new, new.iteration - begun), config) for new in fresh]
+            place = self._place_of_config(trial)
+            for new in fresh:
+                self._rows.append(_result_row(trial.trial_id, new, new.iteration - trial.restored_at))
+                self._config_of_row.append(place)
+
+    def _place_of_config(self, trial: Trial) -> int:
+        config, place = self._newest.get(trial.trial_id, (None, -1))
+        if config is not trial.config:
+            place = len(self._configs.shapes)
+            self._configs.append(_config_columns(trial))
+            self._newest[trial.trial_id] = trial.config, place
+        return place
 
     def _forget(self, trial_ids: Sequence[str]) -> None:
         """Drop the rows of those of the trials that begin anew."""
         trials = self.state.trials
         begun_anew = {i for i in trial_ids if i in trials and trials[i].iteration == 0}
-        self._rows = [(row, config) for row, config in self._rows if row[0] not in begun_anew]
+        kept = [trial_id not in begun_anew for trial_id in self._rows.values("trial_id")]
+        self._rows.keep(kept)
+        self._config_of_row = list(compress(self._config_of_row, kept))
 
 
 def trials_frame(state: ExperimentState) -> "pd.DataFrame":
     """One row for each trial, in order of creation, with its last result."""
-    return _frame([_trial_row(trial) for trial in state.trials.values()], ("trial_id", "status"))
+    rows = _Columns()
+    for trial in state.trials.values():
+        rows.append(_trial_row(trial))
+    return _frame(("trial_id", "status"), dict.fromkeys(rows.shapes), rows.values)
 
 
 def _result_row(trial_id: str, result: Result, iterations_since_restore: int) -> dict[str, Any]:
@@ -135,15 +200,17 @@ def _config_columns(trial: Trial) -> dict[str, Any]:
     return columns
 
 
-def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> "pd.DataFrame":
-    """A frame with one type a column, whatever the trials reported; it has `columns` even without rows.
+def _frame(
+    first: Iterable[str], shapes: Iterable[Iterable[str]], values: Callable[[str], list[Any]]
+) -> "pd.DataFrame":
+    """A frame with the columns `first` and those of the shapes, each with one type, whatever was reported.
 
     Whole numbers stay whole beside missing ones; what has no common type becomes JSON text.
     """
     import pandas as pd
 
-    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
-    return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
+    names = dict.fromkeys(chain(first, *shapes))
+    return pd.DataFrame({name: _column(values(name)) for name in names})
 
 
 def _column(values: list[Any]) -> "pd.Series[Any]":

@@ -16,7 +16,7 @@ from tune_flows.author import as_json, as_objects, import_trainable, label_of
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.rejection import closest
 
-__all__ = ["Narrowed", "require_types"]
+__all__ = ["Narrowed", "require_call", "require_types"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,35 @@ def _refuse_references(fixed: Mapping[str, Any]) -> None:
         if _is_reference(value):
             expected = "a value, not a reference, which nothing resolves where it is fixed"
             raise InvalidParameter.of(name, value, expected, "Name a storage block as 'block:NAME'.")
+
+
+def require_call(
+    flow: str, function: Callable[..., Any], args: tuple[object, ...], given: Mapping[str, object]
+) -> None:
+    """Say in one line what Prefect would say with the whole signature.
+
+    Args:
+        flow: Its name.
+        function: The function of the flow.
+        args: What it is called with by position.
+        given: The same by name.
+
+    Raises:
+        InvalidParameter: A parameter is unknown, missing or given twice.
+    """
+    signature = inspect.signature(function)
+    known = signature.parameters
+    for name in given:
+        if name not in known:
+            hint = closest(name, known) or f"There are: {', '.join(known)}."
+            raise InvalidParameter.of(flow, name, "one of its parameters", hint)
+    try:
+        bound = signature.bind_partial(*args, **given).arguments
+    except TypeError as error:
+        raise InvalidParameter(f"{flow}: got {error}, expected each parameter once, by name.") from error
+    for name, parameter in known.items():
+        if name not in bound and parameter.default is parameter.empty:
+            raise InvalidParameter(f"{name}: got nothing, expected a value; {flow} has no default for it.")
 
 
 def require_types(known: Mapping[str, inspect.Parameter], given: Mapping[str, Any]) -> None:

@@ -36,7 +36,9 @@ class CheckpointConfig(BaseModel):
         ge=0,
         description="Iterations between two checkpoints of a Trainable class; 0: none on this account.",
     )
-    checkpoint_at_end: bool = Field(default=False, description="Whether a trial saves one when it ends.")
+    checkpoint_at_end: bool = Field(
+        default=False, description="Whether a trial of a Trainable class saves one when it ends."
+    )
     num_to_keep: int | None = Field(
         default=None,
         ge=1,
@@ -100,7 +102,8 @@ def require_fit(
     scheduler: TrialScheduler,
     checkpoint_config: CheckpointConfig,
     *,
-    can_checkpoint: bool,
+    is_class: bool,
+    can_save: bool,
 ) -> None:
     """Refuse parameters that are right one by one and cannot work together.
 
@@ -109,23 +112,34 @@ def require_fit(
         search_alg: May need the metric.
         scheduler: May need the metric, and checkpoints.
         checkpoint_config: May ask for checkpoints.
-        can_checkpoint: Whether the trainable can save any.
+        is_class: Whether the trainable is a class; a function saves when it reports, not when it is told to.
+        can_save: Whether the trainable can save any.
 
     Raises:
         InvalidParameter: The metric is missing, or the trainable cannot do what is asked of it.
     """
+    if objective.metric == "":
+        raise InvalidParameter.of("metric", "", "the name of a reported metric, or None")
     for policy in (search_alg, scheduler):
         if objective.metric is None and policy.needs_metric:
             raise InvalidParameter.of(
                 "metric", None, f"the name of a reported metric; {policy.kind()} needs it"
             )
-    if can_checkpoint:
-        return
-    who = {
-        scheduler.kind(): scheduler.saves_at_decisions,
-        "checkpoint_config": checkpoint_config.checkpoint_at_end
-        or checkpoint_config.checkpoint_frequency > 0,
+    timed = {
+        "checkpoint_frequency": checkpoint_config.checkpoint_frequency,
+        "checkpoint_at_end": checkpoint_config.checkpoint_at_end,
     }
+    for name, value in timed.items():
+        if value and not is_class:
+            raise InvalidParameter.of(
+                f"checkpoint_config.{name}",
+                value,
+                "a Trainable class for it; this trainable is a function",
+                "A function saves with report(metrics, checkpoint=...).",
+            )
+    if can_save:
+        return
+    who = {scheduler.kind(): scheduler.saves_at_decisions, "checkpoint_config": any(timed.values())}
     for name, asks in who.items():
         if asks:
             raise InvalidParameter.of(

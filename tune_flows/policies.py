@@ -36,6 +36,10 @@ class Policies:
             return f"search_alg {self.search_alg.kind()}"
         return f"scheduler {self.scheduler.kind()}"
 
+    def dumped(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `dump_state` of the search algorithm and of the scheduler gives."""
+        return _ask(self.search_alg.dump_state), _ask(self.scheduler.dump_state)
+
     def suggest(self, trial_id: str) -> dict[str, Any] | Finished | None:
         """A configuration of JSON values, None for nothing right now, or FINISHED."""
         answer = _ask(self.search_alg.suggest, trial_id)

@@ -3,6 +3,7 @@
 import contextvars
 import logging
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,14 +12,15 @@ from typing import Any, Protocol
 
 from tune_flows.core.objective import Objective
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import Trial, TrialStatus
+from tune_flows.core.trial import Trial
 from tune_flows.results import best_trial
 from tune_flows.runner import Step
 
 __all__ = ["Progress", "best_line", "live_progress"]
 
-_REFRESH_S = 0.25
 _LOG_EVERY_S = 10.0
+_display = threading.Lock()
+"""Held by who shows the live display."""
 
 
 class InfoLog(Protocol):
@@ -36,39 +38,34 @@ class Progress:
     name: str
     objective: Objective
     began: float = field(default_factory=time.monotonic)
-    counts: dict[TrialStatus, int] = field(default_factory=dict[TrialStatus, int])
-    target: int | None = None
-    iterations: int = 0
-    best: Trial | None = None
-    _looked: float = 0.0
+    _state: ExperimentState | None = None
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """Look at the state, at most a few times a second."""
+        """Keep the state for whoever looks, on whatever thread."""
         del step
-        now = time.monotonic()
-        if now - self._looked < _REFRESH_S and state.ended is None:
-            return
-        self._looked = now
-        self.counts = state.by_status()
-        self.target = state.target
-        self.iterations = sum(trial.iteration for trial in state.trials.values())
-        self.best = best_trial(state, self.objective)
+        self._state = state
 
     def status(self) -> str:
         """Trials by status, and the time."""
-        final = sum(count for status, count in self.counts.items() if status.is_final)
-        by_status = ", ".join(f"{count} {status.lower()}" for status, count in self.counts.items() if count)
         seconds = int(time.monotonic() - self.began)
         elapsed = f"{seconds // 60:02d}:{seconds % 60:02d}"
-        total = "unlimited" if self.target is None else str(self.target)
+        if self._state is None:
+            return f"{self.name}: starting, {elapsed}"
+        state = self._state.copy()  # the driver goes on meanwhile
+        counts = state.by_status()
+        final = sum(count for status, count in counts.items() if status.is_final)
+        by_status = ", ".join(f"{count} {status.lower()}" for status, count in counts.items() if count)
+        total = "unlimited" if state.target is None else str(state.target)
+        iterations = sum(trial.iteration for trial in state.trials.values())
         return (
             f"{self.name}: {final}/{total} trials done ({by_status or 'starting'}), "
-            f"{self.iterations} iterations, {elapsed}"
+            f"{iterations} iterations, {elapsed}"
         )
 
     def best_line(self) -> str:
         """The best trial so far."""
-        return best_line(self.best, self.objective)
+        best = best_trial(self._state.copy(), self.objective) if self._state is not None else None
+        return best_line(best, self.objective)
 
 
 def best_line(best: Trial | None, objective: Objective) -> str:
@@ -84,10 +81,16 @@ def best_line(best: Trial | None, objective: Objective) -> str:
 
 @contextmanager
 def live_progress(progress: Progress, log: InfoLog) -> Generator[None]:
-    """Show progress while the block runs: live on a terminal, else a log line every ten seconds at most."""
-    if sys.stderr.isatty():
-        with _on_terminal(progress):
-            yield
+    """Show progress while the block runs: live on a terminal, else a log line every ten seconds at most.
+
+    A terminal has one live display at a time: of runs at once the first one's.
+    """
+    if sys.stderr.isatty() and _display.acquire(blocking=False):
+        try:
+            with _on_terminal(progress):
+                yield
+        finally:
+            _display.release()
     else:
         with _as_log_lines(progress, log):
             yield
@@ -137,8 +140,6 @@ def _logs_above(console: Any) -> Generator[None]:  # noqa: ANN401 - a rich Conso
 
 @contextmanager
 def _as_log_lines(progress: Progress, log: InfoLog) -> Generator[None]:
-    import threading
-
     over = threading.Event()
 
     def tell() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -72,6 +73,17 @@ class TuneResult(BaseModel):
         default_factory=dict, description="First line of each failed trial's error."
     )
 
+    def __str__(self) -> str:
+        """A few lines for people."""
+        counts = ", ".join(f"{count} {status.lower()}" for status, count in self.num_trials.items() if count)
+        lines = [f"{self.experiment_url}: {self.ended} ({counts or 'no trials'})"]
+        if self.best_trial_id is not None:
+            lines += [f"best: {self.metric}={self.best_value:.6g} ({self.best_trial_id}) {self.best_config}"]
+        if self.errors:
+            trial_id, error = next(iter(self.errors.items()))
+            lines += [f"failed: {len(self.errors)}, such as {trial_id}: {error}"]
+        return "\n".join(lines)
+
     @property
     def best_value(self) -> float | None:
         """The best trial's last value of the metric."""
@@ -94,7 +106,7 @@ class TuneResult(BaseModel):
         if self.best_checkpoint is None:
             raise FileNotFoundError(
                 f"{self.best_trial_id} of {self.experiment_url} has no checkpoint; "
-                "checkpoint_config={'checkpoint_at_end': true} makes one."
+                "checkpoint_config={'checkpoint_at_end': true} makes one, a function reports it."
             )
         place = self._place()
         checkpoints = CheckpointStore(place.url, access=place.access)
@@ -153,15 +165,26 @@ def tune_result(
     )
 
 
-def require_success(result: TuneResult, fail_fast: bool | Literal["raise"]) -> None:
+def require_success(
+    result: TuneResult, fail_fast: bool | Literal["raise"], own_errors: Mapping[str, Exception] | None = None
+) -> None:
     """Nothing, if the experiment came to something.
+
+    Args:
+        result: Of the experiment.
+        fail_fast: Whether one trial that failed is too many; "raise": its own exception says so, if known.
+        own_errors: What trials raised, by trial.
 
     Raises:
         TrialFailed: A trial failed, and `fail_fast` does not allow that.
         AllTrialsFailed: Every trial failed.
+        Exception: One of `own_errors`.
     """
     if not result.errors:
         return
+    for trial_id, error in (own_errors or {}).items() if fail_fast == "raise" else ():
+        if trial_id in result.errors:
+            raise error
     first = islice(result.errors.items(), _MOST_SHOWN)
     shown = "".join(f"\n{trial_id}: {error}" for trial_id, error in first)
     where = f"Their whole errors: {result.experiment_url}/{ERROR_PREFIX}/"

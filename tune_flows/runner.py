@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tune_flows.clearing import Clearing
 from tune_flows.core.budgets import survives
 from tune_flows.core.codec import partition, state_from_json, state_to_json
 from tune_flows.core.commands import Command, DeleteCheckpoint
 from tune_flows.core.decisions import (
-    CheckpointDropped,
     Decision,
     ExperimentEnded,
     FaultJudged,
@@ -30,16 +30,16 @@ from tune_flows.core.events import (
     DriverStarted,
     DriverStopped,
     Event,
+    FaultKind,
     ResultsReported,
     TrialCompleted,
     TrialFaulted,
     TrialsReopened,
 )
-from tune_flows.core.keeping import surplus_checkpoints
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import Action, CheckpointRef, Result, Trial
+from tune_flows.core.trial import Action, Result, Trial
 from tune_flows.core.turn import Turn
 from tune_flows.endings import Endings
 from tune_flows.orders import Orders
@@ -110,17 +110,19 @@ class TrialRunner:
         self.state = state if state is not None else ExperimentState(rules=rules or Rules())
         self._turn = Turn(self.state)
         self._policies = Policies(search_alg, scheduler)
+        self._clearing = Clearing(self._turn)
         self._orders = Orders(self._turn, self._policies)
         self._endings = Endings(self._turn, self._policies, self._orders, objective)
         self._slots = Slots(self._turn, self._policies, self._orders, self._endings)
 
     def snapshot(self) -> RunnerSnapshot:
-        """Everything another runner needs to go on from here."""
-        return RunnerSnapshot(
-            state=self.state.copy(),
-            search_alg=self._policies.search_alg.dump_state(),
-            scheduler=self._policies.scheduler.dump_state(),
-        )
+        """Everything another runner needs to go on from here.
+
+        Raises:
+            PolicyError: The state of a policy cannot be dumped; the policy is as it was.
+        """
+        search_alg, scheduler = self._policies.dumped()
+        return RunnerSnapshot(self.state.copy(), search_alg, scheduler)
 
     @property
     def differences(self) -> Sequence[str]:
@@ -181,13 +183,13 @@ class TrialRunner:
                 self._endings.lost(trial)
         if isinstance(event, DriverStopped):
             for trial in list(self.state.live_trials()):
-                self._drop_old_checkpoints(trial.trial_id)
+                self._clearing.drop_surplus(trial.trial_id)
         if before is None:
             return
         self._take_of(before, event)
         after = self.state.trials[before.trial_id]
         if before.interim not in (None, after.interim, *after.checkpoints):
-            self._delete_unneeded((before.interim,))
+            self._clearing.delete_unneeded((before.interim,))
 
     def _take_of(self, before: Trial, event: Event) -> None:
         """What happened to a trial that holds a worker."""
@@ -195,11 +197,11 @@ class TrialRunner:
             case ResultsReported():
                 self._take_results(event)
             case CheckpointSaved():
-                self._drop_old_checkpoints(event.trial_id)
+                self._clearing.drop_surplus(event.trial_id)
             case TrialCompleted() if before.pending is not Action.STOP:
                 self._endings.complete(self.state.trials[event.trial_id])
             case TrialFaulted():
-                self._judge(event)
+                self._judge(before, event)
             case _:
                 pass
 
@@ -209,7 +211,7 @@ class TrialRunner:
         self._turn.take(event)
         for trial in over:
             if event.restart:
-                self._delete_unneeded((*trial.checkpoints, *([trial.interim] if trial.interim else ())))
+                self._clearing.delete_unneeded((*trial.kept, *([trial.interim] if trial.interim else ())))
             self._policies.added(self.state.trials[trial.trial_id])
             self._endings.consult()
 
@@ -234,7 +236,7 @@ class TrialRunner:
         if decided is not None and decided.source is not None:
             self._orders.as_clone(trial)
             if self.state.rules.num_to_keep is not None:
-                self._delete_unneeded(trial.checkpoints)
+                self._clearing.delete_unneeded(trial.kept)
         if decided is not None and decided.action is Action.STOP:
             self._endings.complete(self.state.trials[trial.trial_id])
         else:
@@ -263,13 +265,17 @@ class TrialRunner:
             raise PolicyError(f"{scheduler}: got exploit({trial_id!r}), expected the id of a trial.")
         return self.state.trials[trial_id]
 
-    def _judge(self, event: TrialFaulted) -> None:
+    def _judge(self, before: Trial, event: TrialFaulted) -> None:
         trial, rules = self.state.trials[event.trial_id], self.state.rules
         self._orders.hold_off(trial)
-        proposed = FaultJudged(trial.trial_id, retry=survives(event.kind, trial, rules))
+        # what is lost of a trial that was told to stop is only the worker's word that it has done so
+        is_through = event.kind is not FaultKind.TRAINABLE and self._endings.is_through(trial)
+        proposed = FaultJudged(trial.trial_id, retry=is_through or survives(event.kind, trial, rules))
         judged = self._turn.settle(proposed, FaultJudged, trial_id=trial.trial_id)
         if judged is None:
             return
+        if judged.retry and event.kind is FaultKind.RESTORE:
+            self._clearing.give_up_start(before)
         self._endings.lost(self.state.trials[trial.trial_id])
         if trial.pending is not Action.STOP:
             self._policies.errored(self.state.trials[trial.trial_id], final=not judged.retry)
@@ -305,19 +311,3 @@ class TrialRunner:
             self._endings.require_metric(state.trials.values())
             reason = "search exhausted" if state.exhausted else "all trials done"
             self._turn.settle(ExperimentEnded(state.stopping or reason), ExperimentEnded)
-
-    # -- checkpoints that nobody needs -------------------------------------------------------
-
-    def _drop_old_checkpoints(self, trial_id: str) -> None:
-        checkpoints = self.state.trials[trial_id].checkpoints
-        for surplus in surplus_checkpoints(checkpoints, self.state.rules):
-            proposed = CheckpointDropped(trial_id, surplus.path)
-            self._turn.settle(proposed, CheckpointDropped, trial_id=trial_id)
-            self._delete_unneeded((surplus,))
-
-    def _delete_unneeded(self, checkpoints: Sequence[CheckpointRef]) -> None:
-        """Delete those that no trial holds any more; one that was copied may be held by several."""
-        for checkpoint in checkpoints:
-            trials = self.state.trials.values() if checkpoint.path in self.state.copied else ()
-            if not any(held.path == checkpoint.path for trial in trials for held in trial.checkpoints):
-                self._turn.order(DeleteCheckpoint(checkpoint))

@@ -1,9 +1,9 @@
 """Snapshots beside the loop, as often as they pay.
 
 The cost of a snapshot grows with the trials, that of a replay with what was recorded since. Writing one
-whenever about as much was recorded as there are trials keeps the total cost of all snapshots in proportion to
-the records, and what a resume replays in proportion to the trials. Most trials have ended and do not change
-any more, so each is encoded once and its text kept.
+whenever one and a half times as much was recorded as there are trials keeps the total cost of all snapshots
+in proportion to the records, and what a resume replays in proportion to the trials. Most trials have ended
+and do not change any more, so each is encoded once and its text kept.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from tune_flows.core.errors import StorageError
+from tune_flows.core.errors import PolicyError, StorageError
 from tune_flows.core.events import ResultsReported
 from tune_flows.core.trial import Trial
 from tune_flows.runner import RunnerSnapshot, Step, TrialRunner
@@ -20,6 +20,8 @@ from tune_flows.store.sealed import EncodedJson, encode_json
 
 __all__ = ["Snapshots"]
 
+_PER_TRIAL = 1.5
+"""What is recorded for each trial between two snapshots, at least."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +37,7 @@ class Snapshots:
         self._journal = journal
         self._least = least
         self._since = 0
+        self._has_warned = False
         self._writing: asyncio.Task[None] | None = None
         self._encoded: dict[str, tuple[Trial, EncodedJson]] = {}
         """The trials as they stand in the newest snapshot."""
@@ -44,14 +47,25 @@ class Snapshots:
         self._since += sum(
             len(record.results) if isinstance(record, ResultsReported) else 1 for record in step.records
         )
-        if self._writing is None and self._since >= max(self._least, len(runner.state.trials)):
+        if self._writing is None and self._since >= max(self._least, _PER_TRIAL * len(runner.state.trials)):
             self._since = 0
-            self._writing = asyncio.create_task(self._write(runner.snapshot(), seq))
+            if (snapshot := self._taken(runner)) is not None:
+                self._writing = asyncio.create_task(self._write(snapshot, seq))
 
     async def close(self) -> None:
         """Wait for the snapshot that is being written."""
         if self._writing is not None:
             await self._writing
+
+    def _taken(self, runner: TrialRunner) -> RunnerSnapshot | None:
+        """None, with a warning the first time: a policy's state cannot be dumped now; the log has it all."""
+        try:
+            return runner.snapshot()
+        except PolicyError as error:
+            if not self._has_warned:
+                _log.warning("no snapshot can be taken, a resume will replay more of the journal: %s", error)
+            self._has_warned = True
+            return None
 
     async def _write(self, snapshot: RunnerSnapshot, seq: int) -> None:
         try:

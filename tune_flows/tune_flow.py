@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prefect import Flow
 from prefect.deployments.runner import RunnerDeployment
@@ -20,7 +20,7 @@ from prefect.utilities.callables import parameter_docstrings
 
 from tune_flows.author import as_json
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.narrowing import Narrowed, require_types
+from tune_flows.narrowing import Narrowed, require_call, require_types
 
 __all__ = ["TuneFlow", "tune_flow"]
 
@@ -54,6 +54,19 @@ class TuneFlow(Flow[P, R]):
     run_name: RunName
     is_narrowed: bool = False
     """Whether some are fixed."""
+
+    if not TYPE_CHECKING:  # to type checkers the function's signature counts, as of every flow
+
+        def __call__(
+            self, *args: object, return_state: bool = False, wait_for: object = None, **given: object
+        ) -> object:
+            """Run the flow, as every flow.
+
+            Raises:
+                InvalidParameter: A parameter is unknown, missing or given twice. There is no flow run yet.
+            """
+            require_call(self.name, self.fn, args, given)
+            return super().__call__(*args, return_state=return_state, wait_for=wait_for, **given)
 
     def with_trainable(
         self,

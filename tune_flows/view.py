@@ -6,13 +6,14 @@ Rules of this module:
 - A view shows one moment, the newest entry of the log when it last looked. Only `refresh` moves it on.
 """
 
+import logging
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from tune_flows.core.codec import record_from_json
-from tune_flows.core.errors import ExperimentNotFound, InvalidParameter, StorageError
+from tune_flows.core.errors import CorruptJournalError, ExperimentNotFound, InvalidParameter, StorageError
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import CheckpointRef, Trial, TrialStatus
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tune_flows.store.storage import StorageSource
 
 __all__ = ["ExperimentView", "open_experiment"]
+
+_log = logging.getLogger(__name__)
 
 
 def open_experiment(
@@ -176,15 +179,14 @@ class ExperimentView:
         Raises:
             InvalidParameter: Nothing is recorded yet, so that its limits are not known; or its space or
                 search algorithm cannot be made here, as their code is missing.
-            CorruptJournalError, StorageError: As `open_experiment`.
+            StorageError: As `open_experiment`.
         """
         if self.updated_at is None:
             raise InvalidParameter(
                 f"{self.url}: begun without a record, so that num_samples, stop and budgets are not known: "
                 "its driver died early, or has only just begun. Run the original command again."
             )
-        session = read_session(self._store)
-        return repeated_parameters(self._spec, self._state, session.settings if session else {})
+        return repeated_parameters(self._spec, self._state, self._settings())
 
     # -- what came of it ---------------------------------------------------------------------
 
@@ -257,6 +259,15 @@ class ExperimentView:
         }
 
     # -- reading -----------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        """What no record holds of how it was run last; empty, with a warning, where the note is damaged."""
+        try:
+            session = read_session(self._store)
+        except CorruptJournalError as error:
+            _log.warning("how the experiment was run last is not known: %s", error)
+            return {}
+        return session.settings if session else {}
 
     def _begin(self) -> None:
         """Read from the newest snapshot on."""

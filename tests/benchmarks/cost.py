@@ -23,7 +23,7 @@ Cost of experiments in the simulator: trials of 20 results, 20 slots, random sea
 """
 TITLES = (
     *("", "results come", "trials", "results", "iterations", "PUTs/it.", "x", "other/it."),
-    *("log B/it.", "snapshot B/it.", "B/it.", "x", "B/result"),
+    *("log B/it.", "pack B/it.", "snapshot B/it.", "B/it.", "x", "B/result"),
     *("CPU us/result", "x", "kernel", "x without it"),
 )
 
@@ -52,10 +52,16 @@ class Figures(NamedTuple):
     puts: float
     others: float
     log: float
+    packs: float
     snapshots: float
     per_result: float
     cpu: float
     kernel: float
+
+    @property
+    def written(self) -> float:
+        """Bytes per loop iteration."""
+        return self.log + self.packs + self.snapshots
 
 
 def print_cost() -> None:
@@ -91,8 +97,9 @@ def _figures(run: dict[str, Any]) -> Figures:
         puts=run["puts"] / iterations,
         others=run["others"] / iterations,
         log=run["log_bytes"] / iterations,
+        packs=run["pack_bytes"] / iterations,
         snapshots=run["snapshot_bytes"] / iterations,
-        per_result=(run["log_bytes"] + run["snapshot_bytes"]) / results,
+        per_result=(run["log_bytes"] + run["pack_bytes"] + run["snapshot_bytes"]) / results,
         cpu=1e6 * (run["user_s"] + run["kernel_s"]) / results,
         kernel=1e6 * run["kernel_s"] / results,
     )
@@ -105,8 +112,8 @@ def _row(series: Series, trials: int, it: Figures, first: Figures) -> tuple[str,
     return (
         *(series.storage, SHAPES[series.shape], f"{trials:,}", f"{it.results:,.0f}", f"{it.iterations:,.0f}"),
         *(f"{it.puts:.3f}", times(it.puts, first.puts), f"{it.others:.3f}"),
-        *(f"{it.log:,.0f}", f"{it.snapshots:,.0f}", f"{it.log + it.snapshots:,.0f}"),
-        times(it.log + it.snapshots, first.log + first.snapshots),
+        *(f"{it.log:,.0f}", f"{it.packs:,.0f}", f"{it.snapshots:,.0f}", f"{it.written:,.0f}"),
+        times(it.written, first.written),
         *(f"{it.per_result:,.0f}", f"{it.cpu:,.0f}", times(it.cpu, first.cpu)),
         *(f"{it.kernel:,.0f}", times(it.cpu - it.kernel, first.cpu - first.kernel)),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tune_flows.store import ObjectStore
 
-KINDS = {"log": "log", "snap": "snapshots", "ckpt": "checkpoints"}
+KINDS = {"log": "log", "pack": "packs", "snap": "snapshots", "ckpt": "checkpoints"}
 """What the objects under a prefix are; all others are `other`."""
 
 

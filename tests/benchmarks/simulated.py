@@ -112,6 +112,7 @@ def run(shape, trials, url):
         "puts": store.puts.total(),
         "others": store.others.total(),
         "log_bytes": store.put_bytes["log"],
+        "pack_bytes": store.put_bytes["packs"],
         "snapshot_bytes": store.put_bytes["snapshots"],
         "snapshots": store.puts["snapshots"],
         "user_s": after.ru_utime - before.ru_utime - executor.cpu_s,

@@ -1,10 +1,13 @@
 import json
 import math
+import pickle
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pytest
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
 from tune_flows.core.errors import InvalidParameter, PolicyError
 from tune_flows.core.policy import Policy, Rng, new_rng, parse_policy
@@ -135,6 +138,70 @@ def test_what_is_no_policy_is_refused_by_name(value, message):
     assert message in str(raised.value)
 
 
+OWN_ERRORS = [
+    (
+        {"factr": 3},
+        "Halving: got {'factr': 3}, expected only the fields factor, names, lower. Did you mean 'factor'?",
+    ),
+    (
+        {"metric": "loss", "mode": "min"},
+        "Halving: got {'metric': 'loss'}, expected only the fields factor, names, lower. "
+        "metric and mode are parameters of tune.",
+    ),
+    (
+        {"time_attr": "step"},
+        "Halving: got {'time_attr': 'step'}, expected only the fields factor, names, lower. "
+        "Iterations are the only unit here.",
+    ),
+    ({"factor": 1}, "Halving.factor: got 1, expected greater than or equal to 2."),
+    ({"lower": 9}, "Halving.lower: got 9.0, expected at most factor, 3."),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), OWN_ERRORS, ids=str)
+def test_a_mistake_in_python_reads_as_one_in_json(fields, message):
+    with pytest.raises(InvalidParameter) as raised:
+        Halving(**fields)
+    assert str(raised.value) == message
+    with pytest.raises(InvalidParameter) as raised:
+        parse({"type": "halving", **fields})
+    assert str(raised.value) == message.replace("Halving", "scheduler", 1)
+
+
+def test_pydantic_hears_its_own_errors():
+    """In unions and other models: an error of ours would hide where it was."""
+    with pytest.raises(ValidationError, match="factor"):
+        Halving.model_validate({"factor": 1})
+    with pytest.raises(ValidationError) as raised:
+        TypeAdapter(list[Own | Halving]).validate_json('[{"type": "halving", "factor": 1}]')
+    assert [detail["loc"][-1] for detail in raised.value.errors()] == ["type", "factor", "factor"]
+
+
+class Hand(Base):
+    """A user's policy with an `__init__` of its own, by hand."""
+
+    share: float = 0.5
+
+    def __init__(self, percent=None, **fields):
+        super().__init__(**fields, **({} if percent is None else {"share": percent / 100}))
+
+
+def test_an_init_of_ones_own_goes_on_working():
+    assert Hand(25).share == Hand(25).fresh().share == parse({"type": f"{HERE}:Hand", "percent": 25}).share
+    message = r"^scheduler: got {'shore': 1}, expected only the fields share. Did you mean 'share'\?"
+    with pytest.raises(InvalidParameter, match=message):
+        parse({"type": f"{HERE}:Hand", "shore": 1})
+
+
+@pytest.mark.parametrize("again", [copy, deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))])
+def test_a_copy_has_the_configuration_and_the_state(again):
+    policy = Halving(factor=4)
+    policy.setup(seed=1)
+    copied = again(policy)
+    assert copied.to_config() == policy.to_config()
+    assert copied.dump_state() == policy.dump_state()
+
+
 @pytest.mark.parametrize("policy", [Halving(factor=4, names=["ä"]), Own(share=0.1), Heir(factor=7)], ids=repr)
 def test_the_configuration_survives_json(policy):
     config = json.loads(json.dumps(policy.to_config(), allow_nan=False))
@@ -186,6 +253,16 @@ def test_a_state_of_another_kind_is_refused():
         policy.fresh().load_state({name: value for name, value in state.items() if name != "_rng"})
     with pytest.raises(PolicyError, match="cannot be read"):
         policy.fresh().load_state(state | {"_scores": {"one": {"a": 1.0}}})
+
+
+def test_a_state_that_json_does_not_have_is_named():
+    policy = Halving()
+    with pytest.raises(PolicyError, match=r"^state of halving: _rng cannot be written as JSON \(.*_rng.*\)"):
+        policy.dump_state()
+    policy.setup(seed=3)
+    policy._scores = {1: {"a": np.int64(1)}}
+    with pytest.raises(PolicyError, match=r"_scores cannot .*numpy.int64.*\); convert numpy .* with int\(\)"):
+        policy.dump_state()
 
 
 def test_streams_of_a_seed_are_independent_and_repeatable():

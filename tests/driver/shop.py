@@ -128,6 +128,7 @@ class Shop:
     checkpoint_frequency: int = 0
     executor: type[SimulatedExecutor] = SimulatedExecutor
     fault: Any = None
+    step_time: Any = step_time
     observers: list[Any] = field(default_factory=list)
     snapshot_every: int = 15
     folder: MemoryFolder | None = None
@@ -163,7 +164,7 @@ class Shop:
         executor = self.executor(
             self.trainable,
             slots=self.slots,
-            step_time_s=step_time,
+            step_time_s=self.step_time,
             checkpoints=self.checkpoints,
             checkpoint_frequency=self.checkpoint_frequency,
             checkpoint_at_end=self.rules.checkpoint_at_end,

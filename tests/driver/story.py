@@ -1,6 +1,6 @@
 """What came of an experiment, as far as a crash must not change anything about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, get_args
@@ -10,7 +10,7 @@ import pandas as pd
 from tests.driver.memory_store import MemoryFolder, MemoryStore
 from tune_flows.core.decisions import Record
 from tune_flows.core.state import ExperimentState
-from tune_flows.core.trial import Trial
+from tune_flows.core.trial import CheckpointRef, Trial
 from tune_flows.experiment import fold
 from tune_flows.results import write_tables
 from tune_flows.store import RESULTS_KEY, TRIALS_KEY, Journal, read_table
@@ -74,9 +74,13 @@ def tables_of(folder: MemoryFolder) -> dict[str, pd.DataFrame]:
 def _bare(trial: Trial) -> Trial:
     """Without what a crash or a stop may change: how often it was launched and from where, what it saved
     for the way."""
-    kept = tuple(replace(held, path=_owner(held.path), manifest_sha256="") for held in trial.checkpoints)
+
+    def kept(refs: Sequence[CheckpointRef]) -> tuple[CheckpointRef, ...]:
+        return tuple(replace(held, path=_owner(held.path), manifest_sha256="") for held in refs)
+
     begun = {"lease": 0, "restored_at": 0, "iterations_since_restore": 0}
-    return replace(trial, **begun, checkpoints=kept, interim=None)
+    own = {"checkpoints": kept(trial.checkpoints), "former": kept(trial.former), "interim": None}
+    return replace(trial, **begun, **own)
 
 
 def _take_results(story: Story, stopped: set[str], record: Mapping[str, Any]) -> None:

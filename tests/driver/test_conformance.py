@@ -13,9 +13,9 @@ from pydantic import PrivateAttr
 from tests.driver.shop import Curve, Shop
 from tests.runner.desk import Desk, taught
 from tests.runner.made import name, pause, paused, reported
-from tune_flows.core.decisions import PAUSE, STOP, TrialDecided, TrialLaunched
-from tune_flows.core.errors import AllTrialsFailed, InfrastructureError, TrainableError
-from tune_flows.core.events import DriverStarted, ResultsReported, TrialFaulted
+from tune_flows.core.decisions import PAUSE, STOP, ExperimentEnded, TrialDecided, TrialLaunched
+from tune_flows.core.errors import AllTrialsFailed, InfrastructureError, TrainableError, TrialFailed
+from tune_flows.core.events import DriverStarted, ResultsReported, TrialCompleted, TrialFaulted
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import TrialStatus
@@ -64,6 +64,32 @@ def test_fail_fast_gives_one_errored_trial_and_the_others_are_terminated(shop):
     assert state.ended == f"fail_fast: {BAD} failed"
     assert statuses(state) == [TERMINATED, ERRORED, TERMINATED]
     assert {trial.reason for trial in state.trials.values()} == {"error", state.ended}
+
+
+@pytest.mark.parametrize("checkpoint_at_end", [False, True])
+def test_fail_fast_that_raises_waits_for_nobodys_step(shop, checkpoint_at_end):
+    shop.slots, shop.fault = 3, always(TrainableError("boom"))
+    shop.step_time = lambda config, iteration: 1.0 if iteration <= 3 else 3600.0
+    shop.rules = Rules(fail_fast="raise", checkpoint_at_end=checkpoint_at_end)
+    state = shop.run()
+    assert state.ended == f"fail_fast: {BAD} failed"
+    assert statuses(state) == [TERMINATED, ERRORED, TERMINATED]
+    assert state.elapsed_s == 3.0
+    assert shop.run() == state
+    assert [isinstance(record, ExperimentEnded) for record in shop.records()[-2:]] == [False, True]
+    ends = [(record.trial_id, record.lease) for record in shop.records(TrialCompleted)]
+    assert ends == [("trial-00000", 1), ("trial-00002", 1)]
+
+
+def test_the_own_exception_is_that_of_a_trial_that_failed(shop):
+    shop.fault, shop.rules = always(TrainableError("boom")), Rules(fail_fast="raise")
+    result = tune_result(shop.url, shop.run(), Objective("score"))
+    own = ValueError("boom")
+    with pytest.raises(ValueError, match="boom"):
+        require_success(result, "raise", {"trial-00000": KeyError("tried again"), BAD: own})
+    for fail_fast, errors in ((True, {BAD: own}), ("raise", {"trial-00000": own})):
+        with pytest.raises(TrialFailed, match=f"{BAD}: boom"):
+            require_success(result, fail_fast, errors)
 
 
 class Invalid(Curve):

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.driver.shop import Odd, Shop, Silent
+from tests.driver.memory_store import MemoryFolder
+from tests.driver.shop import Curve, Odd, Shop, Silent
 from tune_flows.core.errors import ExperimentFenced, ExperimentMismatch, InvalidParameter, MetricNotReported
 from tune_flows.core.events import DriverStarted, ExperimentExtended, RulesChanged
 from tune_flows.core.rules import Rules
@@ -137,6 +138,57 @@ def test_a_metric_that_is_never_reported_leaves_no_experiment_behind(shop, tmp_p
     assert Journal.read(silent.experiment().store).header is None
     assert ObjectStore(shop.url).list() == []
     assert shop.run().ended == "all trials done"  # the name is free again
+
+
+class Typo(Curve):
+    """Reports the metric under another name, until that is mended."""
+
+    name = "scroe"
+
+    def step(self):
+        return {self.name: super().step()["score"]}
+
+
+def test_what_has_checkpoints_is_kept_though_the_metric_is_never_reported(shop, monkeypatch):
+    shop.trainable, shop.checkpoint_frequency = Typo, 2
+    with pytest.raises(MetricNotReported, match=rf"reported: scroe\. As there .*, {shop.url} is kept: carry"):
+        shop.run()
+    held = [trial.checkpoint for trial in fold(shop.journal()).trials.values()]
+    assert None not in held
+    monkeypatch.setattr(Typo, "name", "score")
+    shop.resume = "must"
+    state = shop.run()
+    assert state.ended == "all trials done"
+    assert [trial.iteration for trial in state.trials.values()] == [9] * 6
+
+
+def test_a_crash_while_an_experiment_is_removed(monkeypatch):
+    """Some upload had begun, too."""
+    whole = MemoryFolder()
+    shop = Shop(trainable=Typo, num_samples=2, slots=1)
+    stray = f"ckpt/trial-00001/1-{'0' * 32}/files/state"
+    with pytest.raises(MetricNotReported):
+        replace(shop, folder=whole, observers=[Uploading(whole, stray)]).run()
+    assert whole.list("") == []
+    deleted = (n for n, (key, data) in enumerate(whole.writes) if data is None and ".probe" not in key)
+    removal = next(deleted)
+    monkeypatch.setattr(Typo, "name", "score")
+    for number in range(removal, len(whole.writes) + 1):
+        folder = MemoryFolder(whole.writes[:number])
+        has_header = folder.read("experiment.json") is not None
+        assert not has_header or folder.list("ckpt"), "checkpoints go last"
+        state = replace(shop, folder=folder).run()
+        assert state.ended == "all trials done", whole.writes[number - 1]
+
+
+class Uploading:
+    """A worker whose checkpoint is not whole yet."""
+
+    def __init__(self, folder, key):
+        self.folder, self.key = folder, key
+
+    def on_step(self, state, step):
+        self.folder.write(self.key, b"some")
 
 
 def test_bad_parameters_leave_no_experiment_behind(shop):

@@ -1,4 +1,7 @@
-"""The rows of an experiment whose trials got several lives."""
+"""The rows of an experiment, also of one whose trials got several lives, and the memory that they take."""
+
+import gc
+import tracemalloc
 
 import pytest
 
@@ -188,3 +191,57 @@ def test_iterations_since_restore_begin_again_with_a_restart_and_with_a_copy(sto
     reported = ReportedResults()
     reported.read(Journal.read(store, whole=True))
     assert since_restore(reported) == [("a", 1, 1), ("a", 2, 2), ("a", 3, 1), ("a", 4, 2)]
+
+
+def test_columns_come_in_the_order_of_the_rows_that_are_left(store, journal):
+    def reported(trial_id, lease, *each):
+        told = [Result(n, metrics, 1.0, 1.0, 1.0) for n, metrics in enumerate(each, 1)]
+        return life(trial_id, lease, tuple(told))
+
+    begin = [*FIRST_LIFE[:3], TrialSuggested("b", {"y": {"z": 2}})]
+    commit(journal, [*begin, *reported("a", 1, {"old": 1, "n": 1}), *reported("b", 1, {"n": 2}, {"late": 3})])
+    view, rows = Journal.read(store, whole=True), ReportedResults()
+    rows.read(view)
+    automatic = ["iterations_since_restore", "time_this_iter_s", "time_total_s", "timestamp", "done"]
+    begins = ["trial_id", "training_iteration"]
+    expected = [*begins, "old", "n", *automatic, "config/x", "config/y/z", "late"]
+    assert list(rows.frame().columns) == expected
+    assert rows.frame()["late"].isna().tolist() == [True, True, False]
+
+    commit(journal, [TrialsReopened(("a",), restart=True), *reported("a", 2, {"n": 4})])
+    rows.read(view)
+    frame = rows.frame()
+    assert list(frame.columns) == [*begins, "n", *automatic, "config/y/z", "late", "config/x"]
+    assert frame["n"].astype(object).where(frame["n"].notna(), None).tolist() == [2, None, 4]
+    assert frame["config/x"].isna().tolist() == [True, True, False]
+
+
+def test_a_metric_that_is_called_like_a_parameter_gives_way_to_it(store, journal):
+    told = (Result(1, {"config/x": 7, "score": 0}, 1.0, 1.0, 1.0),)
+    begin = [*FIRST_LIFE[:3], TrialSuggested("b", {})]
+    commit(journal, [*begin, *life("a", 1, told), *life("b", 1, told)])
+    reported = ReportedResults()
+    reported.read(Journal.read(store, whole=True))
+    assert rows(reported) == [("a", 1, 0, 1), ("b", 1, 0, 7)]
+
+
+def test_a_result_takes_little_memory(store, journal):
+    config = {f"parameter {n}": n + 0.5 for n in range(8)}
+    told = [
+        ResultsReported("a", 1, (Result(n, {"loss": n + 0.1, "score": n + 0.2}, n + 0.3, n + 0.4, n + 0.5),))
+        for n in range(1, 1001)
+    ]
+    commit(journal, [*FIRST_LIFE[:2], TrialSuggested("a", config), TrialLaunched("a", 1, None)])
+    for begin in range(0, len(told), 10):
+        commit(journal, told[begin : begin + 10])
+    ReportedResults().frame()  # imports pandas
+    reported, view = ReportedResults(), Journal.read(store, whole=True)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        reported.read(view)
+        assert len(reported.frame()) == len(told)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes / len(told) < 1000

@@ -212,11 +212,14 @@ def test_failed_trials_run_again(shop, resume):
         "trial-00003",
     ]
     assert shop.run() == first
+    assert shop.objects().list("errors") == ["errors/trial-00001.txt", "errors/trial-00003.txt"]
     shop.resume = resume
     restart = resume == "restart_errored"
     state = shop.run()
     assert state.ended == "all trials done"
     assert {trial.status for trial in state.trials.values()} == {TERMINATED}
+    assert {trial.error for trial in state.trials.values()} == {None}
+    assert shop.objects().list("errors") == []
     assert reopened(shop) == [(["trial-00001", "trial-00003"], restart)]
     assert metrics(state) == metrics(Shop(f"{shop.url}-whole").run())
     assert fold(shop.journal()) == state

@@ -174,6 +174,16 @@ def state_of(*values, **metrics):
     return ExperimentState(trials={one.trial_id: one for one in trials}, ended="all trials done")
 
 
+def test_a_result_is_shown_in_a_few_lines(tmp_path):
+    shop = Shop(f"{tmp_path}/e", num_samples=2, stop={"training_iteration": 4})
+    result = tune_result(shop.url, shop.run(), Objective(shop.metric))
+    first, second = str(result).splitlines()
+    assert first == f"{shop.url}: all trials done (2 terminated)"
+    assert second.startswith(f"best: score={result.best_value:.6g} ({result.best_trial_id}) {{'")
+    failed = result.model_copy(update={"best_trial_id": None, "errors": {"t": "KeyError: 'x'"}})
+    assert str(failed).splitlines()[1:] == ["failed: 1, such as t: KeyError: 'x'"]
+
+
 @pytest.mark.parametrize(
     ("values", "mode", "best"),
     [

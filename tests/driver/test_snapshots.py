@@ -2,11 +2,16 @@
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
+from pydantic import PrivateAttr
 
-from tests.driver.shop import Shop
+from tests.driver.shop import Greedy, Shop
 from tests.driver.test_stepwise import SCHEDULERS
+from tune_flows.core.decisions import STOP
+from tune_flows.core.events import StopRequested
 from tune_flows.experiment import fold
 from tune_flows.store import Journal, ObjectStore
 
@@ -56,3 +61,89 @@ def test_snapshots_are_as_rare_as_asked_for(tmp_path):
     seldom = Shop(f"{tmp_path}/seldom", snapshot_every=1000)
     seldom.run()
     assert Journal.read(ObjectStore(seldom.url)).snapshot is None
+
+
+class Counting(Greedy):
+    """Has a state that cannot be dumped."""
+
+    _counts: dict[int, int] = PrivateAttr(default_factory=dict)
+
+    def on_trial_result(self, trial, result):
+        self._counts[result.iteration] = np.int64(1)
+        return super().on_trial_result(trial, result)
+
+
+def test_a_policy_whose_state_cannot_be_dumped_runs_without_snapshots(tmp_path, caplog):
+    shop = Shop(f"{tmp_path}/x", Counting())
+    assert shop.run_and_die(22, durable=True) is None
+    assert shop.run().ended == "all trials done"
+    assert Journal.read(ObjectStore(shop.url)).snapshot is None
+    whole = Shop(f"{tmp_path}/whole", Greedy()).run()
+    assert [trial.metrics for trial in fold(shop.journal()).trials.values()] == [
+        trial.metrics for trial in whole.trials.values()
+    ]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2, "one for each session"
+    assert all("Counting: _counts cannot be written as JSON" in warning for warning in warnings)
+
+
+class Revised(Greedy):
+    """What `Greedy` has become in the next release."""
+
+    strict: ClassVar[bool] = False
+    _seen: int = PrivateAttr(default=0)
+
+    @classmethod
+    def kind(cls):
+        return Greedy.kind()
+
+    def on_trial_result(self, trial, result):
+        self._seen += 1
+        decision = super().on_trial_result(trial, result)
+        return STOP if self.strict and result.iteration == 2 else decision
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_where_a_policy_cannot_take_its_state_the_whole_history_is_lived_again(
+    tmp_path, caplog, monkeypatch, strict
+):
+    monkeypatch.setattr(Revised, "strict", strict)
+    shop = Shop(f"{tmp_path}/x", Greedy(), search_alg=SEARCH["optuna"])
+    assert shop.run_and_die(30, durable=True) is None
+    assert Journal.read(ObjectStore(shop.url)).snapshot is not None
+    told = fold(shop.journal())
+    shutil.copytree(shop.url, f"{tmp_path}/y")
+    shutil.rmtree(tmp_path / "y" / "snap")
+
+    shop.scheduler = Revised()
+    experiment = shop.experiment()
+    experiment.look()
+    _, runner, _ = experiment.claim()
+    assert "state of tests.driver.shop:Greedy: got ['_best', '_objective'], expected" in caplog.text
+    assert runner.snapshot().scheduler["_seen"] > 0
+    assert bool(runner.differences) == strict, "what was decided stands, and is compared"
+    assert runner.state == told
+
+    without = Shop(f"{tmp_path}/y", Revised(), search_alg=SEARCH["optuna"])
+    assert resumed(without) == runner.snapshot().to_json()
+    assert shop.run().ended == "all trials done"
+
+
+def test_a_driver_that_came_later_has_no_part_in_the_history_that_is_lived_again(tmp_path):
+    shop = Shop(f"{tmp_path}/x", Greedy())
+    assert shop.run_and_die(22, durable=True) is None
+    shop.scheduler = Revised()
+    told, overtaken = fold(shop.journal()), shop.experiment()
+    overtaken.look()
+    set_up = overtaken._set_up
+
+    def and_is_overtaken():
+        set_up()
+        Journal.open(ObjectStore(shop.url), writer="new").append(
+            [{"type": "StopRequested", "reason": "x"}], at=1
+        )
+
+    overtaken._set_up = and_is_overtaken
+    _, runner, _ = overtaken.claim()
+    assert len(shop.records(StopRequested)) == 1
+    assert runner.state == told

@@ -18,6 +18,7 @@ from tune_flows.core.objective import Objective
 from tune_flows.core.trial import TrialStatus
 from tune_flows.results import tune_result, write_tables
 from tune_flows.store import ObjectStore
+from tune_flows.store.notes import SESSION_KEY
 
 
 def everything_in(folder):
@@ -231,11 +232,24 @@ def test_what_is_damaged_is_never_passed_over(tmp_path):
     assert len(view.dataframe()) == 6 * 9
 
 
+def test_a_note_on_its_session_that_is_damaged_is_passed_over(tmp_path, caplog):
+    shop = Shop(f"{tmp_path}/e")
+    shop.run()
+    parameters = open_experiment(shop.url).parameters()
+    assert not caplog.records
+    Path(shop.url, SESSION_KEY).write_bytes(b"")
+    assert open_experiment(shop.url).parameters() == parameters
+    assert f"{SESSION_KEY}: not a whole tune_flows object" in caplog.text
+
+
 def test_begun_anew_under_the_same_name(tmp_path):
     shop = Shop(f"{tmp_path}/e")
     shop.run()
     view = open_experiment(shop.url)
-    shop.experiment().discard()
+    gone = shop.experiment()
+    gone.look()
+    gone.claim()
+    gone.discard()
     with pytest.raises(ExperimentNotFound):
         view.refresh()
     Shop(shop.url, num_samples=2).run_and_die(9, durable=True)

@@ -1,11 +1,12 @@
 import asyncio
 import math
+from dataclasses import asdict
 
 import pytest
 
 from tests.trainable.samples import Counter, FullStorage
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial
-from tune_flows.core.errors import InfrastructureError, InvalidParameter, InvalidTransition
+from tune_flows.core.errors import InfrastructureError, InvalidParameter, InvalidTransition, RestoreError
 from tune_flows.core.events import (
     CheckpointSaved,
     FaultKind,
@@ -274,9 +275,28 @@ def test_a_fault_of_the_storage_is_infrastructure():
     assert "disk full" in fault.message
 
 
+def test_a_checkpoint_that_cannot_be_fetched_is_told_apart():
+    storage = MemoryCheckpoints()
+    executor = make(checkpoints=storage)
+    executor.submit(launch(until=1, save_at=1))
+    checkpoint = next_events(executor)[0].checkpoint
+    executor.submit(PauseTrial("t", 1, save=False))
+    next_events(executor)
+    storage.delete(asdict(checkpoint))
+    executor.submit(launch(lease=2, until=2, iteration=1, checkpoint=checkpoint))
+    (fault,) = next_events(executor)
+
+    assert (fault.kind, fault.lease) == (FaultKind.RESTORE, 2)
+    assert "deleted" in fault.message
+
+
 @pytest.mark.parametrize(
     ("injected", "kind"),
-    [(InfrastructureError("node gone"), FaultKind.INFRASTRUCTURE), (ValueError("x"), FaultKind.TRAINABLE)],
+    [
+        (InfrastructureError("node gone"), FaultKind.INFRASTRUCTURE),
+        (RestoreError("torn"), FaultKind.RESTORE),
+        (ValueError("x"), FaultKind.TRAINABLE),
+    ],
 )
 def test_injected_faults(injected, kind):
     def fault(trial_id, lease, iteration):

@@ -23,15 +23,13 @@ def fault(trial_id: str) -> TrialFaulted:
 
 
 class Court:
-    """Trials a and b have faulted, each with an exception that was kept."""
+    """Trials a and b have faulted."""
 
     def __init__(self) -> None:
         self.verdicts = Verdicts()
         self.segments = {trial_id: Waiting() for trial_id in "ab"}
-        self.errors = {trial_id: ValueError(trial_id) for trial_id in "ab"}
         for trial_id in "ab":
             self.verdicts.accuse(trial_id, self.segments[trial_id])
-            self.verdicts.keep(trial_id, self.errors[trial_id])
 
     @property
     def given(self) -> dict[str, list[LaunchSegment | None]]:
@@ -62,7 +60,6 @@ def test_a_trial_that_is_launched_again_goes_on_in_its_segment(court: Court):
     assert court.verdicts.acquitted("a") is court.segments["a"]
     court.verdicts.judged()
     assert court.given == {"a": [], "b": [None]}
-    assert court.verdicts.own_error is court.errors["b"]
     assert court.verdicts.acquitted("a") is None
 
 
@@ -74,21 +71,6 @@ def test_what_was_told_is_judged_once(court: Court):
     assert again.given == []
     court.judge("a")
     assert again.given == [None]
-
-
-def test_the_first_error_that_is_final_is_the_one_to_raise(court: Court):
-    assert court.verdicts.own_error is None
-    court.judge("b")
-    court.judge("a")
-    assert court.verdicts.own_error is court.errors["b"]
-
-
-def test_a_final_fault_without_an_exception_leaves_that_to_the_next(court: Court):
-    court.verdicts.accuse("c", Waiting())
-    court.judge("c")
-    assert court.verdicts.own_error is None
-    court.judge("a")
-    assert court.verdicts.own_error is court.errors["a"]
 
 
 def test_all_that_wait_are_let_go_when_nobody_will_judge(court: Court):

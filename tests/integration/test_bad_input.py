@@ -101,11 +101,22 @@ def test_a_wrong_parameter(
 
 
 def test_a_metric_that_never_appears(call: Call, prefect_api: SyncPrefectClient, name: str, ray_address: str):
-    message = refusal(MetricNotReported, call, prefect_api, name, metric="acuracy")
+    unsaved = {"trainable": Climber, "stop": {"training_iteration": 2}}
+    message = refusal(MetricNotReported, call, prefect_api, name, metric="acuracy", **unsaved)
 
     assert "metric: got 'acuracy'" in message
     assert "score" in message
-    assert call().best_value == 2.0
+    assert call().best_value == 2.0  # the name is free
+
+
+def test_checkpoints_stay_though_the_metric_never_appears(
+    call: Call, prefect_api: SyncPrefectClient, name: str, ray_address: str
+):
+    message = refusal(MetricNotReported, call, prefect_api, name, metric="acuracy")
+
+    assert "is kept" in message
+    with pytest.raises(ExperimentMismatch, match="metric: was 'acuracy', is now 'score'"):
+        call()
 
 
 @pytest.mark.parametrize("resources", [{"cpu": 64}, {"licence": 1}, {"gpu": 1}])

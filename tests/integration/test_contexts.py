@@ -47,6 +47,31 @@ print(result.ended)
 """
 
 
+DROPPING = """
+import threading, time
+import ray
+from tune_flows.executors.cluster import Cluster
+
+cluster = Cluster(None)
+cluster.connect()
+references = [ray.put(0) for _ in range(10_000)]
+
+def drop():
+    while references:
+        references.pop()
+        time.sleep(0.001)
+
+threads = [threading.Thread(target=drop) for _ in range(4)]
+for thread in threads:
+    thread.start()
+cluster.disconnect()
+print(len(references) > 0)  # while Ray ended, some were dropped and some were left
+for thread in threads:
+    thread.join()
+print("goes on")
+"""
+
+
 def start(script: Path, *arguments: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
     """The script in a session of its own, as a terminal would start it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -82,6 +107,13 @@ def test_a_script_needs_no_server(tmp_path: Path, no_ray: None):
     assert 2 * 2 <= bests <= 2 * 4, err  # each time it is a new one, and at the end
     assert len(lines) <= 2 + 6 + bests + 8, err  # with Prefect's own frame: no line for a step
     assert len(iterations(f"{tmp_path}/storage/second")) == 3
+
+
+def test_references_that_are_dropped_while_ray_ends(tmp_path: Path, no_ray: None):
+    script = tmp_path / "script.py"
+    script.write_text(DROPPING)
+    out, err = start(script, environment={}).communicate(timeout=60)
+    assert out.splitlines() == ["True", "goes on"], err
 
 
 def test_ctrl_c_and_again(

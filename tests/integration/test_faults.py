@@ -1,5 +1,6 @@
 """What a trainable can do wrong, and what comes of it: of its trial, of the others, of the run."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,16 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from tests.integration.faulty import Faulty, OwnError, faulty, noting
-from tests.integration.observe import flow_runs, iterations, log_lines, records, states, task_runs, until
+from tests.integration.observe import (
+    events,
+    flow_runs,
+    iterations,
+    log_lines,
+    records,
+    states,
+    task_runs,
+    until,
+)
 from tune_flows import (
     AllTrialsFailed,
     CheckpointConfig,
@@ -20,7 +30,8 @@ from tune_flows import (
     open_experiment,
     tune,
 )
-from tune_flows.core.events import CheckpointSaved, FaultKind, TrialFaulted
+from tune_flows.core.decisions import ExperimentEnded
+from tune_flows.core.events import CheckpointSaved, FaultKind, TrialCompleted, TrialFaulted
 from tune_flows.store import ObjectStore, error_key
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api", "ray_address")]
@@ -163,10 +174,13 @@ def test_a_checkpoint_that_is_gone_is_counted_apart(run: Run, tmp_path: Path, na
     url = f"{tmp_path}/storage/{name}"
     config = {"deeds": {"step": "raise"}, "once": f"{tmp_path}/once", "lose": f"{url}/ckpt", "pause_s": 0.6}
     with pytest.raises(
-        AllTrialsFailed, match=r"restoring the checkpoint of iteration 2 failed: StorageError"
+        AllTrialsFailed, match=r"restoring the checkpoint of iteration 1 failed: StorageError"
     ):
         run(Forgetful, [config], budgets={"max_restore_failures": 2})
-    assert [fault.kind for fault in faults(url)["trial-00000"]] == [USER] + [FaultKind.RESTORE] * 3
+    of_trial = faults(url)["trial-00000"]
+    assert [fault.kind for fault in of_trial] == [USER] + [FaultKind.RESTORE] * 3
+    tried = [re.findall(r"checkpoint of iteration (\d)", fault.message) for fault in of_trial[1:]]
+    assert tried == [["2"], ["2"], ["1"]]
 
 
 class Forgetful(Faulty):
@@ -222,15 +236,30 @@ def test_fail_fast_stops_the_others_in_order(run: Run, tmp_path: Path, name: str
     assert set(trials["status"][1:]) <= {"TERMINATED"}
 
 
-def test_fail_fast_raises_the_own_exception_of_the_trial(run: Run, name: str, prefect_api: SyncPrefectClient):
+@pytest.mark.parametrize("other", [HEALTHY, {"deeds": {"step": "hang"}}])
+def test_fail_fast_raises_the_own_exception_of_the_trial(
+    run: Run, tmp_path: Path, name: str, prefect_api: SyncPrefectClient, other: dict[str, Any]
+):
     with pytest.raises(OwnError, match="no luck") as caught:
         run(
             Faulty,
-            [{"deeds": {"step": "raise"}}, HEALTHY],
+            [{"deeds": {"step": "raise"}, "pause_s": 0.6}, other],
             stop={"training_iteration": 10**9},
             budgets={"max_failures": 0, "fail_fast": "raise"},
+            shutdown_grace_s=10 if other is HEALTHY else 0,
         )
 
     assert "trial-00000" in caught.value.__notes__[0]
     (flow_run,) = flow_runs(prefect_api, name)
     assert flow_run.state_name == "Failed"
+    url = f"{tmp_path}/storage/{name}"
+    whole = records(url)
+    assert whole[-1] == ExperimentEnded("fail_fast: trial-00000 failed")
+    assert [r.trial_id for r in whole if isinstance(r, TrialCompleted)] == ["trial-00001"]
+    assert set(open_experiment(url).trials_dataframe()["status"]) == {"ERRORED", "TERMINATED"}
+
+    def ends() -> list[str]:
+        told = events(prefect_api, {"tune-flows.experiment.name": name})
+        return [event.event for event in told if event.event.endswith((".failed", ".stopped", ".finished"))]
+
+    assert until(ends) == ["tune-flows.experiment.failed"]

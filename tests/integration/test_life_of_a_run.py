@@ -23,7 +23,7 @@ from tests.integration.observe import iterations, log_lines, records, task_runs,
 from tests.integration.trainables import Gated
 from tune_flows import tune
 from tune_flows.core.errors import StorageError
-from tune_flows.core.events import DriverStopped
+from tune_flows.core.events import DriverStarted, DriverStopped
 from tune_flows.store import RESULTS_KEY
 
 pytestmark = pytest.mark.integration
@@ -175,17 +175,21 @@ def test_timeout_seconds_of_the_flow_are_over(
 
 
 def test_paused_and_resumed(life: Life, ray_address: str):
-    with life.script(ray_address=ray_address) as process:
+    """Also the flow that tunes: the session goes on when both are resumed."""
+    with life.script("pipeline", ray_address=ray_address) as process:
         life.until_held()
-        run = life.run()
-        life.api.set_flow_run_state(run.id, Paused(timeout_seconds=300))
+        both = life.run(), life.parent()
+        for run in both:
+            life.api.set_flow_run_state(run.id, Paused(timeout_seconds=300))
         life.open_gate_as_it_ends()
         until(lambda: isinstance(records(life.url)[-1], DriverStopped))
         life.check_saved()
-        life.api.set_flow_run_state(run.id, Running())
+        for run in both:
+            life.api.set_flow_run_state(run.id, Running())
         assert process.wait(timeout=60) == 0
 
-    assert life.until_state("Completed").id == run.id
+    assert [life.api.read_flow_run(run.id).state_name for run in both] == ["Completed"] * 2
+    assert sum(isinstance(record, DriverStarted) for record in records(life.url)) == 2
     life.check_whole(life.carry_on())
 
 

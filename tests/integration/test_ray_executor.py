@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray.experimental.internal_kv
 
 from tests.integration.observe import is_alive, until
 from tests.integration.trainables import Climber, Hanging, deaf
@@ -138,6 +139,22 @@ def test_a_process_whose_code_does_not_end_is_replaced(started: Callable[..., An
     ]
     assert len(set(pids)) == 2
     until(lambda: not any(map(is_alive, pids)))
+
+
+def test_all_workers_are_of_one_class_for_ray(started: Callable[..., Any]):
+    def exported() -> set[bytes]:
+        return set(ray.experimental.internal_kv._internal_kv_list(b"ActorClass", namespace="fun"))
+
+    async def one_worker() -> None:
+        async with started(Climber) as executor:
+            executor.submit(launch(CONFIG, until=1))
+            await events_until(executor, waits)
+
+    asyncio.run(one_worker())
+    before = exported()
+    asyncio.run(one_worker())
+    assert before
+    assert exported() == before
 
 
 def test_shutdown_ends_a_trainable_that_hangs(started: Callable[..., Any], tmp_path: Path):

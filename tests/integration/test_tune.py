@@ -65,7 +65,7 @@ def test_result_and_tables(run: Run, tmp_path: Path, trainable: object):
         num_samples=3,
         search_alg=RandomSearch(points_to_evaluate=[{"slope": 1.0}]),
         stop={"training_iteration": 3},
-        checkpoint_config=CheckpointConfig(checkpoint_at_end=True),
+        checkpoint_config=CheckpointConfig(checkpoint_at_end=trainable is not climb),
     )
 
     assert result.best_trial_id == "trial-00000"

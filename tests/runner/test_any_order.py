@@ -98,7 +98,7 @@ def check(desk, step, executor, final):
     assert len(running) <= executor.slots
     for command in step.commands:
         if isinstance(command, DeleteCheckpoint):
-            held = {ref.path for trial in desk.state.trials.values() for ref in trial.checkpoints}
+            held = {ref.path for trial in desk.state.trials.values() for ref in trial.kept}
             assert command.checkpoint.path not in held
         else:
             assert desk.state.holder(command.trial_id, command.lease) is not None

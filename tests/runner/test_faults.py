@@ -1,14 +1,25 @@
 """Budgets by whose fault it is, and how long a trial waits before it is tried again."""
 
+from typing import Any
+
 import pytest
 
-from tests.runner.desk import Desk
+from tests.runner.desk import Desk, taught
 from tests.runner.made import completed, faulted, launch, name, ref, reported, saved
 from tune_flows.core.backoff import LONGEST_DELAY_S, Backoff
 from tune_flows.core.codec import record_from_json, record_to_json, state_from_json, state_to_json
-from tune_flows.core.commands import LaunchSegment
-from tune_flows.core.decisions import FaultJudged, StopDecided
-from tune_flows.core.events import FaultKind, RulesChanged, TrialFaulted
+from tune_flows.core.commands import DeleteCheckpoint, LaunchSegment
+from tune_flows.core.decisions import STOP, FaultJudged, StopDecided, exploit
+from tune_flows.core.events import (
+    CapacityChanged,
+    CheckpointSaved,
+    DriverStarted,
+    DriverStopped,
+    FaultKind,
+    RulesChanged,
+    TrialFaulted,
+    TrialsReopened,
+)
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Trial, TrialStatus
 
@@ -100,6 +111,104 @@ def test_what_was_written_before_these_budgets_can_be_read():
     for trial in state["trials"].values():
         del trial["restore_failures"]
     assert state_from_json(state) == desk.state
+
+
+def restoring(*checkpoints: int, interim: int | None = None, rules: Rules | None = None) -> Desk:
+    """A trial with these checkpoints and three iterations that is launched again, as lease 2."""
+    desk = Desk(taught(every=None), rules=rules or Rules(max_infra_failures=9), slots=1, target=1)
+    desk.step(*(saved(0, iteration) for iteration in checkpoints), reported(0, 1, 2, 3, waits=False))
+    if interim is None:
+        desk.step(faulted(0, infra=True))
+    else:
+        desk.step(CheckpointSaved(name(0), 1, ref(0, interim), interim=True), DriverStopped(200.0, "test"))
+        desk.step(DriverStarted(2, 300.0), CapacityChanged(1))
+    assert desk.trial(0).lease == 2
+    return desk
+
+
+def unfetched(desk: Desk) -> tuple[list[Any], list[Any]]:
+    """The checkpoint of the newest launch cannot be fetched: from where it goes on, and what is deleted."""
+    commands = desk.commands(fault(FaultKind.RESTORE, desk.trial(0).lease))
+    launched = [c.checkpoint for c in commands if isinstance(c, LaunchSegment)]
+    return launched, [c.checkpoint for c in commands if isinstance(c, DeleteCheckpoint)]
+
+
+def test_a_checkpoint_that_cannot_be_fetched_twice_is_given_up_for_the_one_before():
+    desk = restoring(1, 2, 3, rules=Rules(max_restore_failures=9))
+    assert unfetched(desk) == ([ref(0, 3)], [])
+    assert unfetched(desk) == ([ref(0, 2)], [ref(0, 3)])
+    assert unfetched(desk) == ([ref(0, 2)], [])
+    assert unfetched(desk) == ([ref(0, 1)], [ref(0, 2)])
+    for _ in range(5):
+        assert unfetched(desk) == ([ref(0, 1)], [])  # the last one: there is no going back to the beginning
+    assert unfetched(desk) == ([], [])
+    assert desk.trial(0).status is TrialStatus.ERRORED
+    assert desk.trial(0).checkpoints == (ref(0, 1),)
+    desk.replayed()
+
+
+def test_what_was_given_up_is_saved_anew():
+    desk = restoring(1, 3)
+    unfetched(desk)
+    unfetched(desk)
+    desk.step(saved(0, 3, lease=4), reported(0, 4, lease=4, waits=False))
+    assert desk.trial(0).checkpoints == (ref(0, 1), ref(0, 3))
+
+
+def test_an_interim_checkpoint_is_given_up_also_for_the_beginning():
+    desk = restoring(1, interim=3)
+    assert unfetched(desk) == ([ref(0, 3)], [])
+    assert unfetched(desk) == ([ref(0, 1)], [ref(0, 3)])
+    desk.replayed()
+    desk = restoring(interim=3)
+    assert unfetched(desk) == ([ref(0, 3)], [])
+    assert unfetched(desk) == ([None], [ref(0, 3)])
+    desk.replayed()
+
+
+def test_a_trial_that_is_reopened_gives_up_what_could_not_be_fetched_before():
+    desk = restoring(1, 3, rules=Rules(max_restore_failures=0))
+    assert unfetched(desk) == ([], [])
+    desk.step(RulesChanged(Rules(max_restore_failures=1)), TrialsReopened((name(0),), restart=False))
+    assert unfetched(desk) == ([ref(0, 1)], [ref(0, 3)])
+    desk.replayed()
+
+
+def test_what_a_clone_cannot_fetch_stays_with_its_own_trial():
+    says = {(1, 1): exploit(name(0), {"x": 0.5})}
+    desk = Desk(taught(says=says), rules=Rules(max_restore_failures=9), slots=2, target=2)
+    desk.step(saved(0, 1), reported(0, 1))
+    desk.step(saved(0, 2), reported(0, 2))
+    desk.step(reported(1, 1))
+    for lease in (1, 2, 3):
+        (again,) = desk.commands(TrialFaulted(name(1), lease, FaultKind.RESTORE, "boom"))
+        assert again.checkpoint == ref(0, 2, at=1)
+    for lease in (1, 2):
+        (again,) = desk.commands(TrialFaulted(name(0), lease, FaultKind.RESTORE, "boom"))
+    assert again.checkpoint == ref(0, 1)  # and not deleted, as the clone has it
+    assert desk.trial(1).checkpoints == (ref(0, 2, at=1),)
+    desk.replayed()
+
+
+@pytest.mark.parametrize("kind", [FaultKind.INFRASTRUCTURE, FaultKind.RESTORE])
+def test_a_trial_that_was_stopped_is_no_failure_when_its_worker_is_lost(kind):
+    rules = Rules(fail_fast=True, max_infra_failures=0, max_restore_failures=0)
+    desk = Desk(taught(says={(0, 1): STOP}), rules=rules, slots=2, target=3)
+    desk.step(reported(0, 1))
+    assert desk.commands(fault(kind, 1)) == [launch(2, 1)]
+    assert (desk.trial(0).status, desk.state.stopping) == (TrialStatus.TERMINATED, None)
+    assert desk.search._heard == ["result 0 1", "complete 0"]
+    desk.replayed()
+
+
+@pytest.mark.parametrize(("kind", "at_end"), [(FaultKind.TRAINABLE, False), (FaultKind.INFRASTRUCTURE, True)])
+def test_a_trial_that_was_stopped_fails_by_its_own_fault_or_without_what_it_owes(kind, at_end):
+    rules = Rules(max_infra_failures=0, checkpoint_at_end=at_end)
+    desk = Desk(taught(says={(0, 1): STOP}), rules=rules, slots=2, target=2)
+    desk.step(reported(0, 1))
+    desk.step(fault(kind, 1))
+    assert desk.trial(0).status is TrialStatus.ERRORED
+    desk.replayed()
 
 
 def _delay(commands: list[LaunchSegment]) -> float:

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runner.desk import Desk, taught
-from tests.runner.made import go_on, name, ref, reported
+from tests.runner.made import completed, faulted, go_on, name, ref, reported
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import exploit
-from tune_flows.core.events import CheckpointSaved, DriverStarted, RulesChanged
+from tune_flows.core.events import CheckpointSaved, DriverStarted, RulesChanged, TrialsReopened
 from tune_flows.core.keeping import best_checkpoint, surplus_checkpoints
 from tune_flows.core.rules import Rules
-from tune_flows.core.trial import CheckpointRef
+from tune_flows.core.trial import CheckpointRef, TrialStatus
 
 
 def by(order, keep=2):
@@ -153,4 +153,48 @@ def test_the_rule_of_the_session_counts():
     desk.step(RulesChanged(Rules(num_to_keep=1)))
     desk.step(saved(0, 3, 1.0), reported(0, 3, waits=False))
     assert [held.iteration for held in desk.trial(0).checkpoints] == [3]
+    desk.replayed()
+
+
+def clone_where_all_are_kept():
+    """Trial 1 has two checkpoints when it becomes a copy of trial 0, and saves another one as the copy."""
+    desk = Desk(taught(says={(1, 2): exploit(name(0), {"x": 0.5}), (1, 4): exploit(name(0), {"x": 0.6})}))
+    desk.step(saved(0, 1), reported(0, 1), saved(1, 1), reported(1, 1))
+    desk.step(saved(1, 2), reported(1, 2))
+    desk.step(saved(1, 3), reported(1, 3))
+    return desk
+
+
+def paths(refs):
+    return [held.path for held in refs]
+
+
+def test_a_clone_keeps_what_it_saved_before_where_all_are_kept():
+    desk = clone_where_all_are_kept()
+    clone = desk.trial(1)
+    assert paths(clone.checkpoints) == paths([scored(0, 1), scored(1, 3)])
+    assert clone.former == (scored(1, 1), scored(1, 2))
+    assert desk.commands(reported(1, 4))[:-1] == []  # a copy of the same trial again: no path twice
+    assert paths(desk.trial(1).checkpoints) == paths([scored(0, 1)])
+    assert paths(desk.trial(1).former) == paths([scored(1, 1), scored(1, 2), scored(1, 3)])
+    desk.replayed()
+
+
+def test_what_a_clone_kept_goes_with_the_next_copy_when_not_all_are_kept_any_more():
+    desk = clone_where_all_are_kept()
+    desk.step(RulesChanged(Rules(num_to_keep=1)))
+    dropped = [c for c in desk.commands(reported(1, 4)) if isinstance(c, DeleteCheckpoint)]
+    own = paths([scored(1, 1), scored(1, 2), scored(1, 3)])
+    assert paths(d.checkpoint for d in dropped) == own  # trial 0 still has the one that was copied
+    assert desk.trial(1).former == ()
+    desk.replayed()
+
+
+def test_what_a_clone_kept_goes_when_it_begins_from_scratch():
+    desk = clone_where_all_are_kept()
+    desk.step(completed(0), faulted(1))
+    assert desk.trial(1).status is TrialStatus.ERRORED
+    dropped = desk.commands(TrialsReopened((name(1),), restart=True))[:3]
+    assert paths(d.checkpoint for d in dropped) == paths([scored(1, 1), scored(1, 2), scored(1, 3)])
+    assert desk.trial(1).kept == ()
     desk.replayed()

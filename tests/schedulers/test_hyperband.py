@@ -132,6 +132,17 @@ def test_only_finite_scores_go_on(bad: object) -> None:
     assert set(scheduler.pending_decisions()) == set("bcdefghi")
 
 
+def test_a_bracket_without_a_finite_score_is_forgotten() -> None:
+    scheduler = full_bracket()
+    for name in "abcdefghi":
+        report(scheduler, name, 1, math.nan)
+    for name in scheduler.pending_decisions():
+        scheduler.on_trial_complete(trial(name, 1))
+    assert not scheduler.pending_decisions()
+    scheduler.on_trial_add(trial("j"))
+    assert [bracket["members"] for bracket in scheduler.dump_state()["_brackets"].values()] == [["j"]]
+
+
 def test_of_equal_scores_the_older_trial_goes_on_whoever_came_first() -> None:
     scheduler = full_bracket()
     for name in "ihgfedcba":

@@ -3,7 +3,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from tests.schedulers.drive import ready, report, result, trial
 from tune_flows.core.decisions import CONTINUE, YIELD, TrialDecided, TrialLaunched, TrialSuggested
@@ -217,7 +216,7 @@ def test_only_what_has_a_mutation_changes() -> None:
     ],
 )
 def test_what_cannot_work_is_refused_with_its_name(fields: dict[str, object], named: str) -> None:
-    with pytest.raises(ValidationError, match=named):
+    with pytest.raises(InvalidParameter, match=f"^PopulationBasedTraining.*{named}"):
         PopulationBasedTraining(**fields)
 
 

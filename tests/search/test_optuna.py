@@ -166,6 +166,24 @@ def test_a_trial_that_comes_back_counts_with_what_it_reports_then() -> None:
     assert again.suggest("next") == search_alg.suggest("next")
 
 
+def test_many_trials_that_come_back_cost_one_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna
+
+    search_alg = ready(OptunaSearch(seed=1, n_startup_trials=2), {"x": uniform(0, 1)})
+    configs = {f"trial-{number}": search_alg.suggest(f"trial-{number}") for number in range(20)}
+    for name, config in configs.items():
+        search_alg.on_trial_error(ended(name, config, None))
+    made: list[object] = []
+    create_study = optuna.create_study
+    monkeypatch.setattr(optuna, "create_study", lambda **o: made.append(o) or create_study(**o))
+    for name, config in configs.items():
+        again = ended(name, config, config["x"])
+        search_alg.on_trial_result(again, again.last_result)
+        search_alg.on_trial_complete(again)
+    assert resumed(search_alg).suggest("next") == search_alg.suggest("next")
+    assert len(made) == 2
+
+
 def test_a_grid_in_the_space_is_refused() -> None:
     with pytest.raises(InvalidParameter, match=r"grid_search for b.*RandomSearch or GridSearch"):
         ready(OptunaSearch(), {"a": uniform(0, 1), "b": grid_search([1, 2])})

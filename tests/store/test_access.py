@@ -141,6 +141,18 @@ def test_an_error_is_replaced_wherever_it_tells_a_secret(message, note):
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_secret_that_is_part_of_another_does_not_spare_its_rest():
+    secret = "qwertyuiopasdfghjkl"
+
+    def operation():
+        raise OSError(f"refused {secret}")
+
+    with pytest.raises(StorageError) as caught:
+        StorageAccess({f"key{n}": secret[:n] for n in range(8, len(secret) + 1)}).guard(operation)
+
+    assert str(caught.value) == "OSError: refused ********"
+
+
 def test_an_error_without_secrets_keeps_its_notes():
     error = OSError("refused")
     error.add_note("asked once")

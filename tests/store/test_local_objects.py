@@ -95,6 +95,6 @@ def test_a_file_system_without_links_is_said(tmp_path, monkeypatch):
 def test_a_deleted_experiment_does_not_come_back(store):
     store.create("log/1", b"x")
     shutil.rmtree(store.url)
-    with pytest.raises(StorageError, match="was the experiment deleted"):
+    with pytest.raises(StorageError, match="or was deleted while the experiment ran"):
         store.create("log/2", b"x")
     assert not os.path.exists(store.url)

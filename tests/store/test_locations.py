@@ -43,7 +43,16 @@ def test_paths_become_absolute_and_urls_stay(given, resolved):
 
 @pytest.mark.parametrize(
     "given",
-    ["block:lake", "nope://x", "s3://", "s3:///", "s3://b/x?y=1", "simplecache::s3://b/x", "file://host/x"],
+    [
+        "block:lake",
+        "nope://x",
+        "s3://",
+        "s3:///",
+        "s3://b/x?y=1",
+        "simplecache::s3://b/x",
+        "file://host/x",
+        "s3:/b/x",
+    ],
 )
 def test_what_cannot_be_storage_is_refused(given):
     with pytest.raises(InvalidParameter, match="storage_path: got"):

@@ -237,8 +237,7 @@ def test_one_that_is_replaced_while_it_is_looked_for_is_no_problem(store):
 
 
 def test_discarding_leaves_nothing_that_the_next_experiment_could_meet(any_store):
-    begun(any_store, entries=3, snapshots=[2])
-    Journal.discard(any_store)
+    begun(any_store, entries=3, snapshots=[2]).discard()
     assert any_store.list() == []
     assert numbers(begun(any_store, entries=1)) == [1]
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import traceback
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -140,6 +141,9 @@ def test_prefect_finds_the_class_of_a_stored_block():
 
 
 def test_a_prefect_api_that_does_not_answer_is_said_to():
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        with pytest.raises(StorageError, match=r"block:lake: cannot be read from http://127\.0\.0\.1:9/api"):
+    with temporary_settings({PREFECT_API_URL: "http://user:hunter2@127.0.0.1:9/api"}):
+        with pytest.raises(
+            StorageError, match=r"block:lake: cannot be read from http://127\.0\.0\.1:9/api"
+        ) as caught:
             locate("block:lake")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))

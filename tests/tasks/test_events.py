@@ -8,7 +8,7 @@ from prefect.events.schemas.events import Event
 
 from tests.driver.shop import Crash, Curve, DyingStore, Shop
 from tune_flows.core.decisions import TrialLaunched, TrialSuggested
-from tune_flows.core.errors import AllTrialsFailed
+from tune_flows.core.errors import AllTrialsFailed, TrainableError
 from tune_flows.core.events import DriverStarted, DriverStopped, TrialCompleted, TrialPaused
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
@@ -50,14 +50,21 @@ def told() -> Told:
     return Told()
 
 
-def run(shop: Shop, told: Told, *, constants: dict[str, Any] | None = None, **options: Any) -> TuneResult:
+def run(
+    shop: Shop,
+    told: Told,
+    *,
+    constants: dict[str, Any] | None = None,
+    own_errors: dict[str, Exception] | None = None,
+    **options: Any,
+) -> TuneResult:
     """The experiment driven to its end, as the flow does it."""
     events = ExperimentEvents(shop.url, OBJECTIVE, constants=constants or {}, emit=told, clock=Clock())
     shop.observers = [events]
     state = shop.run(**options)
     result = tune_result(shop.url, state, OBJECTIVE)
     with events.ending(state, result):
-        require_success(result, shop.rules.fail_fast)
+        require_success(result, shop.rules.fail_fast, own_errors)
     return result
 
 
@@ -150,6 +157,21 @@ def test_failures(tmp_path, told: Told):
     failed = told.events[-1]
     assert failed.event == "tune-flows.experiment.failed"
     assert "All 3 trial(s) failed" in failed.payload["error"]
+
+
+def test_a_failure_at_once_is_told_too(tmp_path, told: Told):
+    def fault(trial_id: str, lease: int, iteration: int) -> Exception | None:
+        return TrainableError("boom") if (trial_id, iteration) == ("trial-00000", 3) else None
+
+    shop = Shop(f"{tmp_path}/e", fault=fault, rules=Rules(fail_fast="raise"))
+    with pytest.raises(KeyError):
+        run(shop, told, own_errors={"trial-00000": KeyError("boom")})
+
+    assert told.names()[-1] == "experiment.failed"
+    assert told.events[-1].payload["error"] == "'boom'"
+    assert told.events[-1].payload["ended"] == "fail_fast: trial-00000 failed"
+    ends = {event.payload["trial_id"]: event.event for event in told.events if "trial_id" in event.payload}
+    assert list(ends.values()) == ["tune-flows.trial.errored", "tune-flows.trial.terminated"]
 
 
 @pytest.mark.parametrize("writes", [4, 9])

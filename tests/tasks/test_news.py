@@ -5,9 +5,10 @@ from typing import Any
 
 from tests.driver.shop import Curve, Shop
 from tune_flows.core.objective import Objective
+from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
 from tune_flows.results import tune_result
-from tune_flows.tasks.news import TrialNews, tell_errors
+from tune_flows.tasks.news import TrialNews, tell_ended, tell_errors
 
 OBJECTIVE = Objective("score", "max")
 
@@ -54,6 +55,30 @@ def test_each_end_is_a_line_with_the_reason_and_the_metric(tmp_path):
     assert all("score=" in line and "(" in line for line in ends)
     assert lines.texts(about="best so far: score=")
     assert {level for level, _ in lines.lines} == {logging.INFO}
+
+
+def test_what_a_session_begins_with_is_told(tmp_path):
+    assert not told_of(Shop(f"{tmp_path}/e", num_samples=2)).texts(about="carries on")
+    lines = told_of(Shop(f"{tmp_path}/e", num_samples=3)).texts(about="carries on")
+    assert lines == ["carries on: 2 trials are over, 18 iterations are known"]
+
+
+def test_a_threshold_that_nobody_reports_is_warned_of_once(tmp_path):
+    stop = {"training_iterations": 2, "training_iteration": 3, "time_total_s": 1e9, "score": 1e9}
+    lines = told_of(Shop(f"{tmp_path}/e", num_samples=3, rules=Rules(stop=stop), stop=stop))
+    (level, text), *more = [line for line in lines.lines if "stops nothing" in line[1]]
+    assert not more
+    assert level == logging.WARNING
+    assert text.startswith(
+        "stop: training_iterations=2 was never reported so far and stops nothing. Reported: "
+    )
+    assert text.endswith("time_total_s, timestamp, training_iteration.")
+
+
+def test_an_experiment_that_has_ended_already_is_told_with_its_reason():
+    told = Lines()
+    tell_ended("churn", ExperimentState(ended="all trials done"), told)
+    assert [text.partition(":")[0] for _, text in told.lines] == ["churn has ended already (all trials done)"]
 
 
 def test_many_ends_are_counted(tmp_path):

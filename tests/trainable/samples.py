@@ -10,7 +10,7 @@ from tune_flows.trainable import Batch, Outcome, StepClock, Trainable, TrialHost
 
 
 class Counter(Trainable):
-    """Counts its steps; saves a dict, or a file with `{"files": True}`."""
+    """Counts its steps; saves a dict, or a file with `{"files": True}` or "returned"."""
 
     ended: list[str] = []  # noqa: RUF012 - what was cleaned up, for all instances
 
@@ -24,11 +24,11 @@ class Counter(Trainable):
             raise ValueError("boom\nsecond line")
         return {"count": self.count, "done": self.count == self.config.get("done_at")}
 
-    def save_checkpoint(self, checkpoint_dir: Path) -> dict[str, Any] | None:
+    def save_checkpoint(self, checkpoint_dir: Path) -> Any:
         if not self.config.get("files"):
             return {"count": self.count}
         (checkpoint_dir / "count.txt").write_text(str(self.count))
-        return None
+        return checkpoint_dir if self.config["files"] == "returned" else None
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         if isinstance(checkpoint, Path):

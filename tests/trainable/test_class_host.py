@@ -72,7 +72,7 @@ def test_batches_by_count_and_by_time():
     assert (iterations(batch), batch.outcome) == ([4, 5], Outcome.WAITS)
 
 
-@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("files", [False, True, "returned"])
 def test_saves_by_frequency_and_on_demand_and_restores(files):
     host = started(make_host(Counter, checkpoint_frequency=2), config={"files": files})
     batch = host.advance(Stretch(until=5, save_at=5))

@@ -207,6 +207,35 @@ def test_whoever_writes_when_it_is_heard_as_it_is_in_the_file(worker: Worker):
 
 
 @in_worker
+def test_printing_nothing_makes_nothing_be_heard_twice(worker: Worker):
+    print("one")
+    print("", end="")
+    with worker.out.open("a") as other:
+        other.write("two\n")
+    heard = worker.lines()
+    print("", end="")
+    heard += worker.lines()
+    print("three")
+    assert [*heard, *worker.lines(whole=True)] == [("stdout", text) for text in ("one", "two", "three")]
+
+
+@in_worker
+def test_the_handler_has_no_lock_that_could_be_waited_for(worker: Worker):
+    """A finalizer may log on the thread that holds the stream's: two would be taken in two orders."""
+    handler = logging.lastResort
+    assert handler is not None
+    handler.acquire()
+    try:
+        thread = threading.Thread(target=logging.getLogger("other").warning, args=["heard"], daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+    finally:
+        handler.release()
+    assert worker.lines() == [("other", "heard")]
+
+
+@in_worker
 def test_a_fork_prints_to_the_same_log(worker: Worker):
     print("parent")
     if (pid := os.fork()) == 0:

@@ -9,7 +9,7 @@ from tune_flows.cli.run import run_given
 
 if TYPE_CHECKING:
     from tune_flows.store import ObjectStore
-    from tune_flows.view import ExperimentView
+    from tune_flows.store.notes import Session
 
 __all__ = ["resume"]
 
@@ -51,20 +51,23 @@ def resume(
             "defines it can name; expected one that can be imported. Call `tune` from that program again."
         )
     storage_path, experiment = place_of(url, store)
-    parameters = _parameters(view)
-    _tell_of_defaults(store, parameters)
+    session = _session(store)
+    parameters = _known(view.parameters())
+    if session is None:
+        _tell_of_defaults(parameters)
     mode = "errored" if errored else "restart_errored" if restart_errored else "must"
     given = Given({**parameters, "storage_path": storage_path, "name": experiment, "resume": mode}, view.url)
     given.override(options.assignments(), options.set_)
     return run_given(given, json=json)
 
 
-def _parameters(view: "ExperimentView") -> dict[str, Any]:
+def _session(store: "ObjectStore") -> "Session | None":
+    """How it was run last; a view would pass over a damaged note, and a resume must not guess."""
     from tune_flows.core.errors import CorruptJournalError
-    from tune_flows.store.notes import SESSION_KEY
+    from tune_flows.store.notes import SESSION_KEY, read_session
 
     try:
-        return _known(view.parameters())
+        return read_session(store)
     except CorruptJournalError as error:
         raise CorruptJournalError(
             f"{error} To carry the experiment on, deleting {SESSION_KEY} is enough; what it held must then "
@@ -72,15 +75,14 @@ def _parameters(view: "ExperimentView") -> dict[str, Any]:
         ) from error
 
 
-def _tell_of_defaults(store: "ObjectStore", parameters: Mapping[str, Any]) -> None:
-    from tune_flows.store.notes import SESSION_KEY, read_session
+def _tell_of_defaults(parameters: Mapping[str, Any]) -> None:
+    from tune_flows.store.notes import SESSION_KEY
 
-    if read_session(store) is None:
-        unknown = ["resources_per_trial", "checkpoint_frequency", *([] if parameters["stop"] else ["stop"])]
-        say(
-            f"tune-flows: there is no {SESSION_KEY}: an older tune_flows ran it. What that did not store has "
-            f"its default, unless --stop or --set says otherwise: {', '.join(unknown)}, ..."
-        )
+    unknown = ["resources_per_trial", "checkpoint_frequency", *([] if parameters["stop"] else ["stop"])]
+    say(
+        f"tune-flows: there is no {SESSION_KEY}: an older tune_flows ran it. What that did not store has "
+        f"its default, unless --stop or --set says otherwise: {', '.join(unknown)}, ..."
+    )
 
 
 def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,10 +83,11 @@ def reopened(trial: Trial, *, restart: bool) -> Trial:
     """
     if not trial.is_over:
         raise InvalidTransition(f"{trial}: cannot be reopened; only a trial that is over can.")
-    void = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None, "error": None}
-    void |= {"restored_at": 0, "iterations_since_restore": 0}
+    void = {"iteration": 0, "last_result": None, "checkpoints": (), "interim": None}
+    void |= {"restored_at": 0, "iterations_since_restore": 0, "former": (), "unfetched": None}
     budget = {"failures": 0, "infra_failures": 0, "restore_failures": 0}
-    return replace(trial, status=_S.PENDING, reason=None, pending=None, **budget, **(void if restart else {}))
+    ended = {"reason": None, "error": None, "pending": None}
+    return replace(trial, status=_S.PENDING, **ended, **budget, **(void if restart else {}))
 
 
 def released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, cast, get_type_hints
 
 import numpy as np
 from pydantic import (
@@ -52,6 +52,14 @@ def new_rng(seed: int, stream: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
 
 
+_ELSEWHERE = {
+    "metric": "metric and mode are parameters of tune.",
+    "mode": "metric and mode are parameters of tune.",
+    "time_attr": "Iterations are the only unit here.",
+}
+"""What Ray Tune's policies have as fields and these do not."""
+
+
 class Policy(BaseModel):
     """Base of `SearchAlg` and `TrialScheduler`. What survives a restart: fields and private attributes."""
 
@@ -61,6 +69,26 @@ class Policy(BaseModel):
         validate_default=True,
         field_title_generator=lambda name, _: name,  # on the form: the name that code and YAML use
     )
+
+    if not TYPE_CHECKING:  # to type checkers the fields are the signature, as of every pydantic model
+
+        def __init__(self, /, **data: object) -> None:
+            """Make one in Python.
+
+            Raises:
+                InvalidParameter: A field is unknown or out of bounds.
+                ValidationError: The same in a class with an `__init__` of its own, which pydantic calls too
+                    where it parses: it has to get its own error.
+            """
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                if type(self).__init__ is not Policy.__init__:
+                    raise
+                raise invalid_parameter(error, type(self).__name__, type(self), _ELSEWHERE) from error
+
+        # Where pydantic parses (JSON, a form) it goes on to make models itself, without calling this.
+        __init__.__pydantic_base_init__ = True
 
     @classmethod
     def kind(cls) -> str:
@@ -78,7 +106,11 @@ class Policy(BaseModel):
         return type(self).model_validate(self.model_dump())
 
     def dump_state(self) -> dict[str, Any]:
-        """The state as JSON: every private attribute, by its annotation."""
+        """The state as JSON: every private attribute, by its annotation.
+
+        Raises:
+            PolicyError: An attribute has no value, or one that JSON does not have; it is named.
+        """
         return {name: self._dumped(name) for name in _state_adapters(type(self))}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -109,7 +141,13 @@ class Policy(BaseModel):
 
     def _dumped(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         adapter = _state_adapters(type(self))[name]
-        return to_json(adapter.dump_python(getattr(self, name), mode="json", warnings="error"))
+        try:
+            return to_json(adapter.dump_python(getattr(self, name), mode="json", warnings="error"))
+        except (AttributeError, ValueError) as error:  # pydantic's own are ValueErrors
+            raise PolicyError(
+                f"state of {self.kind()}: {name} cannot be written as JSON ({error}); convert numpy scalars "
+                "with int() or float(), and annotate it as what it holds."
+            ) from error
 
     def _has(self, name: str, dumped: Any) -> bool:  # noqa: ANN401 - any JSON value
         return hasattr(self, name) and self._dumped(name) == dumped
@@ -162,7 +200,7 @@ def parse_policy(parameter: str, value: object, base: type[P], kinds: Mapping[st
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise invalid_parameter(error, parameter, kind) from error
+        raise invalid_parameter(error, parameter, kind, _ELSEWHERE) from error
 
 
 def _kind(parameter: str, name: str, base: type[P], kinds: Mapping[str, type[P]]) -> type[P]:

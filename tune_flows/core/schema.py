@@ -1,6 +1,6 @@
 """Pydantic models at the edge: how they look as a form, and how their refusals read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -71,7 +71,10 @@ def _by_kind(key: str, kinds: dict[str, str], other: dict[str, Any]) -> dict[str
 
 
 def invalid_parameter(
-    error: ValidationError, name: str | Callable[[str], str], model: type[BaseModel]
+    error: ValidationError,
+    name: str | Callable[[str], str],
+    model: type[BaseModel],
+    hints: Mapping[str, str] | None = None,
 ) -> InvalidParameter:
     """The first thing that `model` refused, as an error for the caller.
 
@@ -80,6 +83,7 @@ def invalid_parameter(
         name: The parameter that `model` is for; or a function from a field of `model` to the name of its
             parameter, which gets "" when no single field is to blame.
         model: The model that was to be built.
+        hints: By the name of a field that `model` does not have, what to do instead.
     """
     detail = error.errors(include_url=False)[0]
     loc = [str(part) for part in detail["loc"]]
@@ -94,7 +98,8 @@ def invalid_parameter(
     if detail["type"] == "extra_forbidden" and len(loc) == 1:
         known = [key for key in model.model_fields if key != "type"]
         expected = f"only the fields {', '.join(known)}" if known else "no fields"
-        return InvalidParameter.of(whole, {field: detail["input"]}, expected, closest(field, known))
+        hint = (hints or {}).get(field) or closest(field, known)
+        return InvalidParameter.of(whole, {field: detail["input"]}, expected, hint)
     expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return InvalidParameter.of(parameter, detail["input"], expected[:1].lower() + expected[1:])
 

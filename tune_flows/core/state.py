@@ -276,12 +276,14 @@ class ExperimentState:
     @apply.register
     def _(self, record: TrialFaulted) -> None:
         if trial := self.holder(record.trial_id, record.lease):
+            unfetched = trial.start if record.kind is FaultKind.RESTORE else None
             self._put(
                 replace(
                     trial,
                     failures=trial.failures + (record.kind is FaultKind.TRAINABLE),
                     infra_failures=trial.infra_failures + (record.kind is FaultKind.INFRASTRUCTURE),
                     restore_failures=trial.restore_failures + (record.kind is FaultKind.RESTORE),
+                    unfetched=unfetched.path if unfetched else trial.unfetched,
                     error=f"{record.message}\n{record.traceback}".strip(),
                 )
             )
@@ -314,10 +316,10 @@ class ExperimentState:
         trial = self.trials[record.trial_id]
         if record.source is not None and record.config is not None:
             source = self.trials[record.source].checkpoint
-            start = (replace(source, iteration=record.iteration),) if source else ()
-            self.copied.update((checkpoint.path, None) for checkpoint in start)
-            began = start[0].iteration if start else 0
-            trial = replace(trial, config=record.config, checkpoints=start, interim=None, restored_at=began)
+            start = replace(source, iteration=record.iteration) if source else None
+            if start is not None:
+                self.copied[start.path] = None
+            trial = trial.as_copy(record.config, start, keep=self.rules.num_to_keep is None)
         self._put(told(trial, record.action, record.reason))
 
     @apply.register
@@ -334,7 +336,8 @@ class ExperimentState:
     def _(self, record: CheckpointDropped) -> None:
         trial = self.trials[record.trial_id]
         kept = tuple(c for c in trial.checkpoints if c.path != record.path)
-        self._put(replace(trial, checkpoints=kept))
+        interim = trial.interim if trial.interim and trial.interim.path != record.path else None
+        self._put(replace(trial, checkpoints=kept, interim=interim))
 
     @apply.register
     def _(self, record: StopDecided) -> None:

@@ -119,6 +119,10 @@ class Trial:
     interim: CheckpointRef | None = None
     """Saved only because a session was stopped, newer than all of `checkpoints`; a new attempt starts there.
     It is dropped with the next regular one, counts nowhere, and no other trial goes on from it."""
+    former: tuple[CheckpointRef, ...] = field(default=())
+    """Those from before it became a copy of another trial, oldest first, where all checkpoints are kept."""
+    unfetched: str | None = None
+    """Path of the checkpoint that could not be fetched, the last time that happened."""
     failures: int = 0
     """Faults of the trainable."""
     infra_failures: int = 0
@@ -160,6 +164,23 @@ class Trial:
     def metrics(self) -> dict[str, Any]:
         """The newest metrics; empty before the first result."""
         return self.last_result.metrics if self.last_result else {}
+
+    @property
+    def kept(self) -> tuple[CheckpointRef, ...]:
+        """Its regular checkpoints, those included that it does not go on from any more."""
+        return (*self.former, *self.checkpoints)
+
+    def as_copy(self, config: dict[str, Any], start: CheckpointRef | None, *, keep: bool) -> "Trial":
+        """The trial as a copy of another one, which goes on from `start`; `keep`: what it saved stays."""
+        former = {own.path: own for own in self.kept if start is None or own.path != start.path}
+        return replace(
+            self,
+            config=config,
+            checkpoints=() if start is None else (start,),
+            interim=None,
+            former=tuple(former.values()) if keep else (),
+            restored_at=0 if start is None else start.iteration,
+        )
 
     def without_interim(self, *, keep: bool) -> "Trial":
         """The trial without `interim`, which becomes a regular checkpoint if `keep`."""

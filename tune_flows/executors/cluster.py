@@ -1,11 +1,16 @@
-"""The connection to Ray: join a cluster, or start one on this machine and stop it again."""
+"""The connection to Ray: join a cluster, or start one on this machine and stop it again.
+
+A process has one connection at a time. Runs that are under way at once share it: the first one makes it, the
+last one ends it.
+"""
 
 import contextlib
 import logging
 import os
 import socket
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +19,7 @@ from ray.exceptions import AuthenticationError
 
 from tune_flows.core.errors import ResourcesUnavailable
 from tune_flows.executors.hush import Hush
+from tune_flows.executors.shutdown import shut_down
 
 __all__ = ["Cluster"]
 
@@ -21,6 +27,47 @@ _ANSWER_S = 5.0
 """Seconds within which an address must accept a connection; `ray.init` itself tries for minutes."""
 _DEFAULT_PORT = 6379
 _DEFAULT_CLIENT_PORT = 10001
+
+
+class _Connection:
+    """What is ours of this process's connection to Ray."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        """Runs that go by it at present, whoever made it."""
+        self.address: str | None = None
+        """What the run asked for that made it."""
+        self.thread: ThreadPoolExecutor | None = None
+        """On which a run has made it; None: there is none, or it was there before.
+
+        On Linux Ray's processes are killed when the thread ends that has started them: so it must be none of
+        that run, which may end before others.
+        """
+        self.hush = Hush()
+
+    def make(self, init: Callable[[], object], address: str | None) -> None:
+        """Let `init` connect."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
+        try:
+            thread.submit(init).result()
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        if self.thread is None:
+            self.hush.begin()
+        self.thread, self.address = thread, address
+
+    def end(self) -> None:
+        """Leave the cluster, or stop the Ray, if a run has made the connection."""
+        thread, self.thread = self.thread, None
+        if thread is not None:
+            shut_down()
+            self.hush.end()
+            thread.shutdown(wait=False)
+
+
+_connection = _Connection()
 
 
 class Cluster:
@@ -33,31 +80,33 @@ class Cluster:
 
     def __init__(self, address: str | None) -> None:
         self._address = address
-        self._ours = False
-        self._hush = Hush()
+        self._is_connected = False
         self._lock = threading.Lock()
 
     def connect(self) -> None:
-        """Join or start Ray.
+        """Join or start Ray, or share what this process is connected to.
 
         Raises:
-            ResourcesUnavailable: Nothing answers at the address.
+            ResourcesUnavailable: Nothing answers at the address, or this process is in another cluster.
         """
-        with self._lock:
+        with self._lock, _connection.lock:
             if ray.is_initialized():
                 self._require_joined()
-                return
-            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-            with _quiet_environment(), _signals_left_alone():
-                if self._address is None:
-                    ray.init(address="local", include_dashboard=False, **quiet)
-                else:
-                    try:
-                        ray.init(address=_answering(self._address), **quiet)
-                    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
-                        raise self._refusal(f"Connecting failed: {error}") from error
-            self._ours = True
-            self._hush.begin()
+            else:
+                _connection.make(self._init, self._address)
+            self._is_connected = True
+            _connection.users += 1
+
+    def _init(self) -> None:
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        with _quiet_environment(), _signals_left_alone():
+            if self._address is None:
+                ray.init(address="local", include_dashboard=False, **quiet)
+            else:
+                try:
+                    ray.init(address=_answering(self._address), **quiet)
+                except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
+                    raise self._refusal(f"Connecting failed: {error}") from error
 
     def nodes(self) -> list[Mapping[str, float]]:
         """Total resources of each node that is alive."""
@@ -65,16 +114,23 @@ class Cluster:
         return [node["Resources"] for node in library.nodes() if node["Alive"]]
 
     def disconnect(self) -> None:
-        """Leave the cluster, or stop the Ray that `connect` started; nothing when it was there before."""
+        """Leave the cluster, or stop the Ray that a run has started; nothing while others need it.
+
+        Nor when it was there before the first of them.
+        """
         with self._lock:  # a `connect` that nobody waits for any more may still be under way
-            if self._ours:
-                self._ours = False
-                ray.shutdown()
-                self._hush.end()
+            if not self._is_connected:
+                return
+            self._is_connected = False
+            with _connection.lock:
+                _connection.users -= 1
+                if _connection.users == 0:
+                    _connection.end()
 
     def _require_joined(self) -> None:
         """This process can be in one cluster at a time: it must be the one that is asked for."""
-        if self._address in (None, "auto"):
+        shared = _connection.address if _connection.thread is not None else None
+        if self._address in (None, "auto", shared):
             return
         context: Any = ray.get_runtime_context()
         joined: str = context.gcs_address

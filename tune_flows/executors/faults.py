@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import ray.exceptions
 
-from tune_flows.core.errors import InfrastructureError, RestoreError
+from tune_flows.core.blame import blamed
 from tune_flows.core.events import FaultKind
 
 __all__ = ["WorkerFault", "translated"]
@@ -44,9 +44,7 @@ def translated() -> Generator[None]:
 
 def _fault_of(error: Exception) -> WorkerFault:
     if isinstance(error, ray.exceptions.RayTaskError):
-        cause: object = getattr(error, "cause", None)  # it has no type
-        message, _, rest = str(cause).strip().partition("\n")
-        return WorkerFault(_kind_of(cause), message or "no message", rest.strip())
+        return WorkerFault(*blamed(getattr(error, "cause", None)))  # it has no type
     text = str(error)
     if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
         # What runs there is the import of the trainable's module and of what it was given.
@@ -54,12 +52,6 @@ def _fault_of(error: Exception) -> WorkerFault:
     preempted = isinstance(error, ray.exceptions.RayActorError) and error.preempted
     kind = FaultKind.PREEMPTION if preempted else FaultKind.INFRASTRUCTURE
     return WorkerFault(kind, f"{_headline(error)}: {_first_line(text)}"[:_MAX_LINE], text)
-
-
-def _kind_of(cause: object) -> FaultKind:
-    if isinstance(cause, RestoreError):
-        return FaultKind.RESTORE
-    return FaultKind.INFRASTRUCTURE if isinstance(cause, InfrastructureError) else FaultKind.TRAINABLE
 
 
 def _headline(error: Exception) -> str:

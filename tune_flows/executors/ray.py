@@ -1,6 +1,7 @@
 """Trials on Ray: an actor for each running trial, a segment (Prefect task run) for each stretch of work."""
 
 import asyncio
+import logging
 import math
 import pickle
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -32,8 +33,13 @@ from tune_flows.executors.workforce import Workforce
 
 __all__ = ["RayExecutor", "RunSegment", "run_plainly"]
 
+_log = logging.getLogger(__name__)
+
 RunSegment = Callable[[Segment], Awaitable[None]]
-"""Runs `Segment.execute`, again while its fault says `will_retry`: this makes a Prefect task run of it."""
+"""Runs `Segment.execute`, again while its fault says `will_retry`: this makes a Prefect task run of it.
+
+Where it gives up earlier and raises such a fault, the segment goes on without it.
+"""
 
 _GRACE_S = 5.0
 """Seconds that running work gets to end at a shutdown."""
@@ -92,7 +98,7 @@ class RayExecutor:
         max_backlog: Results that may wait for `next_events`; beyond that, training waits.
         step_timeout_s: Seconds without a sign of life of the trainable after which its worker counts as lost;
             None: never.
-        raise_errors: Whether `next_events` raises the exception of a trial that is not tried again.
+        keep_errors: Whether `own_errors` are kept.
 
     Raises:
         InvalidParameter: `max_segments_per_s` or `step_timeout_s` is not above 0, or `max_backlog` below 1.
@@ -111,7 +117,7 @@ class RayExecutor:
         batch_s: float = 1.0,
         max_backlog: int = 20_000,
         step_timeout_s: float | None = None,
-        raise_errors: bool = False,
+        keep_errors: bool = False,
     ) -> None:
         if not max_segments_per_s > 0:
             raise InvalidParameter.of("max_task_runs_per_s", max_segments_per_s, "a number above 0")
@@ -122,6 +128,8 @@ class RayExecutor:
         self.leases: dict[str, Lease] = {}
         self.batch_s = batch_s
         self.backlog = Backlog(max_backlog)
+        self.own_errors: dict[str, Exception] = {}
+        """By trial the exception of its newest fault, if it was the trainable's and can be sent."""
         self.total_output = total_quota()
         self.open_s = 1.0
         self.checkpoint_at_end: bool = bool(host.get("checkpoint_at_end"))
@@ -131,7 +139,7 @@ class RayExecutor:
         self._cluster = Cluster(address)
         self._watch = CapacityWatch(self._cluster, self._resources, self._resize)
         self._step_timeout_s = step_timeout_s
-        self._raise_errors = raise_errors
+        self._keep_errors = keep_errors
         self._verdicts = Verdicts()
         self._workforce = Workforce(self._new_worker, reuse=reuse_workers)
         self._run_segment = run_segment
@@ -143,11 +151,6 @@ class RayExecutor:
         self._broken: BaseException | None = None
         self._is_stopping = False
         self._grace_s = _GRACE_S
-
-    @property
-    def own_error(self) -> Exception | None:
-        """With `raise_errors`: what the first trial that is not tried again raised, if that can be sent."""
-        return self._verdicts.own_error
 
     async def start(self) -> int:
         """Connect to Ray and place the trainable's objects there.
@@ -181,8 +184,6 @@ class RayExecutor:
     async def next_events(self) -> list[Event]:
         """Everything that happened since the last call, in order; waits for the first."""
         self._verdicts.judged()
-        if self.own_error is not None:
-            raise self.own_error
         while not self._ready:
             if self._broken is not None:
                 raise self._broken
@@ -252,11 +253,12 @@ class RayExecutor:
             return
         try:
             await worker.listener.last_words()
-            if self._raise_errors and fault.kind is FaultKind.TRAINABLE:
+            self.own_errors.pop(lease.trial_id, None)
+            if self._keep_errors and fault.kind is FaultKind.TRAINABLE:
                 error = await worker.original_error()
                 if error is not None:
                     error.add_note(f"In {lease.trial_id}:\n{fault.traceback}")
-                    self._verdicts.keep(lease.trial_id, error)
+                    self.own_errors[lease.trial_id] = error
         finally:
             worker.kill()
 
@@ -320,12 +322,22 @@ class RayExecutor:
 
     async def _supervise(self, segment: Segment) -> None:
         try:
-            await (run_plainly if segment.is_errand else self._run_segment)(segment)
+            await self._run(segment)
         except SegmentFault:
             pass  # told as an event already
         except Exception as error:
             self._broken = error
             self._wake.set()
+
+    async def _run(self, segment: Segment) -> None:
+        try:
+            await (run_plainly if segment.is_errand else self._run_segment)(segment)
+        except SegmentFault as fault:
+            if not fault.will_retry:
+                raise
+            told = "%s goes on without its task run, which was not retried after: %s"
+            _log.warning(told, segment.title, fault)
+            await run_plainly(segment)  # it holds the launch of the trial's next try
 
     def _interrupt(self, lease: Lease, order: Order) -> None:
         worker = lease.worker

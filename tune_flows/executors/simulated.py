@@ -15,9 +15,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tune_flows.core.blame import blamed
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial, TrialCommand
 from tune_flows.core.errors import InfrastructureError, InvalidParameter, InvalidTransition, TrainableError
-from tune_flows.core.events import Event, FaultKind, TrialCompleted, TrialFaulted, TrialPaused
+from tune_flows.core.events import Event, TrialCompleted, TrialFaulted, TrialPaused
 from tune_flows.executors.base import saved_at_stop
 from tune_flows.executors.memory_checkpoints import MemoryCheckpoints
 from tune_flows.executors.under_way import StepUnderWay
@@ -54,7 +55,8 @@ class SimulatedExecutor:
         under_way: By trial the step that an earlier simulation left it at (`steps_under_way`); it is taken at
             the first launch.
         fault: Called with trial id, lease and iteration before that iteration ends; an exception that it
-            returns ends the worker there. `InfrastructureError` means a lost worker, others the trainable's.
+            returns ends the worker there. `InfrastructureError` means a lost worker, `RestoreError` a
+            checkpoint that cannot be fetched, others are the trainable's.
     """
 
     def __init__(
@@ -224,7 +226,7 @@ class SimulatedExecutor:
         except (TrainableError, InfrastructureError) as error:
             end = self._lost(lease, error)
         if end is not None:
-            self._release(lease)
+            self._release(lease, end)
             return [*lease.hand_out(), end]
         if not lease.waits:
             lease.step = StepUnderWay(at, lease.iteration)
@@ -270,15 +272,13 @@ class SimulatedExecutor:
         return TrialCompleted(order.trial_id, order.lease, order.reason)
 
     def _lost(self, lease: VirtualLease, error: TrainableError | InfrastructureError) -> TrialFaulted:
-        kind = FaultKind.TRAINABLE if isinstance(error, TrainableError) else FaultKind.INFRASTRUCTURE
-        message, _, traceback = str(error).partition("\n")
         lease.worker.host.close()
-        return TrialFaulted(lease.launch.trial_id, lease.launch.lease, kind, message, traceback.strip())
+        return TrialFaulted(lease.launch.trial_id, lease.launch.lease, *blamed(error))
 
-    def _release(self, lease: VirtualLease) -> None:
+    def _release(self, lease: VirtualLease, end: _End) -> None:
         del self._leases[lease.launch.trial_id]
         lease.waits = False
-        if not lease.worker.host.is_stuck:
+        if not isinstance(end, TrialFaulted) and not lease.worker.host.is_stuck:
             self._idle.append(lease.worker)
 
 

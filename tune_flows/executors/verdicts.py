@@ -18,17 +18,10 @@ class Verdicts:
     def __init__(self) -> None:
         self._accused: dict[str, Segment] = {}
         self._told: list[str] = []
-        self._errors: dict[str, Exception] = {}
-        self.own_error: Exception | None = None
-        """Of the first trial that was not tried again, the exception that was kept; None: none yet."""
 
     def accuse(self, trial_id: str, segment: Segment) -> None:
         """The trial faulted in this segment, which waits."""
         self._accused[trial_id] = segment
-
-    def keep(self, trial_id: str, error: Exception) -> None:
-        """What the trial raised, for `own_error` if it is not tried again."""
-        self._errors[trial_id] = error
 
     def acquitted(self, trial_id: str) -> Segment | None:
         """The segment that waits for this trial, which is launched now; None: none does."""
@@ -53,4 +46,3 @@ class Verdicts:
         segment = self.acquitted(trial_id)
         if segment is not None:
             segment.give(None)
-            self.own_error = self.own_error or self._errors.get(trial_id)

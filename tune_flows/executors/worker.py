@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import pickle
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
@@ -130,15 +131,14 @@ class Worker:
         self._step_timeout_s = step_timeout_s
         self._group = _reserved(resources) if isinstance(resources, Bundles) else None
         own = resources.bundles[0] if isinstance(resources, Bundles) else resources
-        remote: Any = ray.remote  # its overloads do not know concurrency_groups
-        self._actor: Any = remote(
+        actors = _actor_class().options(
             num_cpus=own.cpu,
             num_gpus=own.gpu,
             memory=own.memory or None,
             resources=dict(own.custom) or None,
-            concurrency_groups={_SIGNALS: 1},
             scheduling_strategy=_first_bundle_of(self._group) if self._group is not None else None,
-        )(HostActor).remote(host, dict(objects))
+        )
+        self._actor: Any = actors.remote(host, dict(objects))
         self.listener = Listener(self._actor.output.remote)
         """Hears what the trainable prints."""
 
@@ -235,6 +235,13 @@ class Worker:
                 return await self._actor.silent_s.remote()
         except TimeoutError:
             return None
+
+
+@functools.cache
+def _actor_class() -> Any:  # noqa: ANN401 - as `remote`
+    """The class of all actors: each one that Ray is told of it exports, and keeps as long as the job runs."""
+    remote: Any = ray.remote  # its overloads do not know concurrency_groups
+    return remote(concurrency_groups={_SIGNALS: 1})(HostActor)
 
 
 def _reserved(resources: Bundles) -> PlacementGroup:

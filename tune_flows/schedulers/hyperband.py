@@ -173,7 +173,7 @@ class HyperBandScheduler(TrialScheduler):
         bracket.waiting.pop(trial_id, None)
         self._halve_if_ready(bracket)
         if bracket.closed and not bracket.members:
-            del self._brackets[number]
+            self._forget(bracket)
 
     def _halve_if_ready(self, bracket: _Bracket) -> None:
         if not bracket.closed or not bracket.members or len(bracket.waiting) < len(bracket.members):
@@ -189,6 +189,11 @@ class HyperBandScheduler(TrialScheduler):
         bracket.members = [trial_id for trial_id in bracket.members if trial_id in good]
         bracket.waiting = {}
         bracket.stage += 1
+        if not bracket.members:  # no score was finite
+            self._forget(bracket)
+
+    def _forget(self, bracket: _Bracket) -> None:
+        self._brackets = {number: other for number, other in self._brackets.items() if other is not bracket}
 
 
 @lru_cache(maxsize=256)

@@ -50,7 +50,11 @@ class SearchAlg(Policy, ABC):
 
     @abstractmethod
     def suggest(self, trial_id: str) -> dict[str, Any] | Finished | None:
-        """A configuration for a new trial, None for "nothing right now", or `FINISHED`."""
+        """A configuration for a new trial, None for "nothing right now", or `FINISHED`.
+
+        After None it is asked again when a trial has reported or ended. With no trial that could, None ends
+        the run with a `PolicyError`.
+        """
 
     def variants(self, space: ParamSpace) -> int:
         """Trials that one sample stands for: `num_samples` is multiplied by it (a grid has many)."""

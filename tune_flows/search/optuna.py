@@ -188,11 +188,11 @@ class OptunaSearch(SearchAlg):
 
         if suggestion.ended is not None:
             return
-        study = self._study  # rebuilt from the suggestions as they are before this one has ended
         suggestion.ended = ended
-        study.tell(
-            suggestion.number, suggestion.score if ended == "COMPLETE" else None, state=TrialState[ended]
-        )
+        study: Study | None = vars(self).get("_study")
+        if study is not None:  # else it will be made anew from the suggestions, this one among them
+            value = suggestion.score if ended == "COMPLETE" else None
+            study.tell(suggestion.number, value, state=TrialState[ended])
 
 
 def _need_optuna() -> None:

@@ -3,10 +3,10 @@
 import time
 from uuid import uuid4
 
-from tune_flows.core.errors import CorruptJournalError, ExperimentFenced
+from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, StorageError
 from tune_flows.store._reading import stored_entry
 from tune_flows.store.entries import Chain, StoredEntry, entry_key
-from tune_flows.store.header import Header
+from tune_flows.store.header import HEADER_KEY, Header
 from tune_flows.store.objects import ObjectStore
 
 __all__ = ["claim", "occupant"]
@@ -20,6 +20,7 @@ def claim(
     Raises:
         ExperimentFenced: Another driver claims at the same moment, and was faster. Final.
         CorruptJournalError: What lies in the place does not continue the chain. Final.
+        StorageError: The driver before removes the experiment at this moment; the next try finds it gone.
     """
     tie = "" if header is None else header.sha256
     # The random part makes two drivers' fences differ: equal bytes would count as one's own write.
@@ -40,7 +41,23 @@ def claim(
         chain.accept(entry, where=where)
         added.append(entry)
         if won:
+            if seq > 1 or header is not None:
+                _require_found(store, seq)
             return added
+
+
+def _require_found(store: ObjectStore, seq: int) -> None:
+    """Withdraw fence `seq` if what lay before it is gone: the driver before removes the experiment.
+
+    What that one removes only after this look it puts back, as it finds the fence (`Journal.discard`).
+    """
+    before = entry_key(seq - 1) if seq > 1 else HEADER_KEY
+    if store.get(before) is None:
+        store.delete(entry_key(seq))
+        raise StorageError(
+            f"{store.url_of(before)}: it was there and is gone. The driver before removes the experiment; "
+            "try again when it has."
+        )
 
 
 def occupant(store: ObjectStore, seq: int) -> StoredEntry:

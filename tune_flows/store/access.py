@@ -108,7 +108,7 @@ _masking = _Masking()
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, _MASK)
     return text
 

@@ -30,7 +30,7 @@ _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _CLIENT_MODULES = frozenset({"botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"})
 _TRANSIENT_ERRNO = frozenset({errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT})
 _LOCAL_ADVICE = {
-    errno.ENOENT: "a folder is gone: was the experiment deleted while it ran?",
+    errno.ENOENT: "a folder is not there and cannot be made, or was deleted while the experiment ran",
     errno.ENOSPC: "no space left on the device: free some, or choose another storage_path",
     errno.EDQUOT: "the disk quota is used up: free some space, or choose another storage_path",
     errno.EROFS: "the file system is read-only: choose another storage_path",

@@ -116,14 +116,38 @@ class Journal:
         journal._keeps = keep
         return journal
 
-    @staticmethod
-    def discard(store: ObjectStore) -> None:
-        """Remove a history for good, in an order in which each part that is left can still be opened."""
-        store.delete_prefix(SNAPSHOT_PREFIX)
-        store.delete_prefix(PACK_PREFIX)
-        for key in reversed(store.list(LOG_PREFIX)):
-            store.delete(key)
-        store.delete(HEADER_KEY)
+    def discard(self) -> None:
+        """Remove this driver's history for good, in an order in which each part that is left can be opened.
+
+        Raises:
+            ExperimentFenced: Another driver has taken it over; what that one has found stays. Final.
+            StorageError: The storage refused or did not answer within the budget; some may be removed.
+        """
+        self.require_ownership()
+        self._store.delete_prefix(SNAPSHOT_PREFIX)
+        self._store.delete_prefix(PACK_PREFIX)
+        for seq in range(self._chain.next_seq - 1, 0, -1):
+            self._remove(entry_key(seq), seq)
+        left = self._store.first_after(LOG_PREFIX, entry_key(0))
+        if left is not None:
+            raise ExperimentFenced(_taken_while_removed(self._store.url_of(left)))
+        self._remove(HEADER_KEY, 0)
+
+    def _remove(self, key: str, seq: int) -> None:
+        """Remove entry `seq`, which is the last one, or the header (0) of an empty log.
+
+        Who takes over at this moment first makes its fence in the next place, then looks for the object
+        (`claim`). This looks for the fence when the object is gone: one of the two learns of the other.
+        """
+        data, following = self._store.get(key), entry_key(seq + 1)
+        self._store.delete(key)
+        if self._store.get(following) is None:
+            return
+        if seq == 0 and not occupant(self._store, 1).experiment:
+            return  # it came when the name was free
+        if data is not None:
+            self._store.create(key, data)
+        raise ExperimentFenced(_taken_while_removed(self._store.url_of(following)))
 
     @property
     def header(self) -> dict[str, Any] | None:
@@ -352,3 +376,9 @@ class Journal:
                 f"{entry.experiment}, and {HEADER_KEY} has {header.sha256}: one of them belongs to another "
                 "experiment. Restore it from a backup, or start anew under another name."
             )
+
+
+def _taken_while_removed(where: str) -> str:
+    return (
+        f"{where}: another driver has taken this experiment over while this one removed it; the rest stays."
+    )

@@ -56,6 +56,8 @@ def resolve_storage(storage_path: str | None, *, parameter: str = "storage_path"
         raise InvalidParameter.of(
             parameter, shown, "a plain URL", f"A cache would hide other drivers. {_EXAMPLES}"
         )
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/(?!/)", given):
+        raise InvalidParameter.of(parameter, given, "a URL with two slashes after the colon", _EXAMPLES)
     if is_local(given):
         return local_path(given, parameter=parameter)
     protocol, rest = protocol_of(given), given.split("://", 1)[1]

@@ -81,7 +81,7 @@ def seal(head: dict[str, Any], body: bytes = b"", *, compress: bool = False) -> 
     data = b'%b%b%b"}\n%b' % (first, _SEAL_START, digest, body)
     if compress and len(data) >= GZIP_FROM_BYTES:
         # No time stamp: the same content is the same bytes, which recognising one's own write relies on.
-        return gzip.compress(data, compresslevel=3, mtime=0)
+        return gzip.compress(data, compresslevel=6, mtime=0)
     return data
 
 

@@ -95,13 +95,17 @@ class Checkpoint:
 
     def write_to(self, folder: Path) -> None:
         """Write the file of a dict checkpoint into `folder`; nothing for one that is a folder already."""
+        for name, content in self.as_files().items():
+            (folder / name).write_bytes(content)
+
+    def as_files(self) -> dict[str, bytes]:
+        """The file of a dict checkpoint, by name; none for one that is a folder already."""
         if self._data is None:
-            return
+            return {}
         if _survives_json(self._data):
             text = json.dumps(to_json(self._data), allow_nan=False, separators=(",", ":"))
-            (folder / _JSON_FILE).write_text(text, "utf-8")
-        else:
-            (folder / _PICKLE_FILE).write_bytes(pickle.dumps(self._data, protocol=pickle.HIGHEST_PROTOCOL))
+            return {_JSON_FILE: text.encode()}
+        return {_PICKLE_FILE: pickle.dumps(self._data, protocol=pickle.HIGHEST_PROTOCOL)}
 
     def __repr__(self) -> str:
         if self._directory is not None:

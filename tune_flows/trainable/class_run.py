@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -13,6 +14,7 @@ from tune_flows.trainable.faults import end_if_forked, log_cleanup_fault, traina
 from tune_flows.trainable.messages import Outcome
 from tune_flows.trainable.metrics import flattened
 from tune_flows.trainable.run import RunParts
+from tune_flows.trainable.transport import local_disk
 
 __all__ = ["ClassRun"]
 
@@ -139,13 +141,20 @@ class ClassRun:
         if courier.newest_iteration == iteration or not self._parts.spec.can_checkpoint:
             return
         folder = self._parts.scratch.fresh()
+        self._save_into(folder, iteration)
+        courier.send(iteration, folder, result)
+
+    def _save_into(self, folder: Path, iteration: int) -> None:
         with user_code():
             data = self._standing().save_checkpoint(folder)
             wrote = next(folder.iterdir(), None) is not None
+            if isinstance(data, str | Path) and Path(data) == folder:  # as those of Ray Tune do
+                data = None
             _check_saved(data, wrote)
-            if data is not None:
-                Checkpoint.from_dict(data).write_to(folder)
-        courier.send(iteration, folder, result)
+            files = Checkpoint.from_dict(data).as_files() if data is not None else {}
+        with local_disk(f"{self._parts.trial_id}: writing the checkpoint of iteration {iteration}"):
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
 
     def _load(self, trainable: Trainable, ref: CheckpointRef) -> None:
         with self._parts.scratch.folder() as folder:
@@ -158,7 +167,8 @@ class ClassRun:
 def _check_saved(data: object, wrote: bool) -> None:
     if data is not None and not isinstance(data, dict):
         raise TrainableError(
-            f"save_checkpoint(): got a {type(data).__name__}, expected None (files were written) or a dict."
+            f"save_checkpoint(): got a {type(data).__name__}, expected None or the folder (files were "
+            "written), or a dict."
         )
     if (data is not None) == wrote:
         did = "wrote files and returned a dict" if wrote else "wrote no file and returned nothing"

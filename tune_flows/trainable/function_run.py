@@ -25,6 +25,7 @@ from tune_flows.trainable.metrics import flattened
 from tune_flows.trainable.run import RunParts
 from tune_flows.trainable.session import TrialContext, TrialInterrupted, enter
 from tune_flows.trainable.staging import copy_folder
+from tune_flows.trainable.transport import local_disk
 
 __all__ = ["FunctionRun"]
 
@@ -171,9 +172,11 @@ class FunctionRun:
     def context(self) -> TrialContext:
         """The trial as it is now."""
         parts = self._parts
+        with self._ended_by_storage():
+            trial_dir = parts.scratch.trial_dir
         return TrialContext(
             trial_id=parts.trial_id,
-            trial_dir=parts.scratch.trial_dir,
+            trial_dir=trial_dir,
             experiment_name=parts.experiment_name,
             resources=dict(parts.resources),
             config=self._config,
@@ -203,20 +206,19 @@ class FunctionRun:
             raise TrainableError(
                 f"report(checkpoint=...): got a {type(checkpoint).__name__}, expected a Checkpoint."
             )
-        folder = self._parts.scratch.fresh()
-        checkpoint.write_to(folder)
         with self._ended_by_storage():
-            if checkpoint.path is not None:
-                self._stage(checkpoint.path, folder)
+            folder = self._parts.scratch.fresh()
+            self._stage(checkpoint, result.iteration, folder)
             self._parts.courier.send(result.iteration, folder, result)
 
-    def _stage(self, source: Path, folder: Path) -> None:
-        try:
-            copy_folder(source, folder)
-        except OSError as error:
-            raise InfrastructureError(
-                f"{self._parts.trial_id}: copying the reported checkpoint {source} failed: {error}"
-            ) from error
+    def _stage(self, checkpoint: Checkpoint, iteration: int, folder: Path) -> None:
+        files, source, trial_id = checkpoint.as_files(), checkpoint.path, self._parts.trial_id
+        with local_disk(f"{trial_id}: writing the checkpoint of iteration {iteration}"):
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        if source is not None:
+            with local_disk(f"{trial_id}: copying the reported checkpoint {source}"):
+                copy_folder(source, folder)
 
     @contextmanager
     def _ended_by_storage(self) -> Generator[None, None, None]:

@@ -99,6 +99,7 @@ def get_context() -> TrialContext:
     """Which trial this is, its configuration and its local folder.
 
     Raises:
+        TrialInterrupted: The trial ends here: its worker's disk has no place for the folder.
         UserError: No trial runs on this thread.
     """
     return _current("get_context").context()

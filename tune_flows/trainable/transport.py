@@ -3,11 +3,13 @@
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["CheckpointTransport", "Scratch"]
+from tune_flows.core.errors import InfrastructureError
+
+__all__ = ["CheckpointTransport", "Scratch", "local_disk"]
 
 
 class CheckpointTransport(Protocol):
@@ -25,12 +27,23 @@ class CheckpointTransport(Protocol):
         ...
 
 
+@contextmanager
+def local_disk(doing: str) -> Generator[None, None, None]:
+    """What the disk refuses in the block is the machine's fault: it becomes an `InfrastructureError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InfrastructureError(f"{doing} failed: {error}") from error
+
+
 class Scratch:
     """Local folders of one trial, made when first asked for and removed with it.
 
+    Every method that makes one raises `InfrastructureError` where that is not possible.
+
     Args:
         base: Folder they lie in; None: the system's folder for temporary files.
-        name: Part of their name.
+        name: The trial's id, with which their names begin.
     """
 
     def __init__(self, base: Path | None, name: str) -> None:
@@ -41,13 +54,15 @@ class Scratch:
     @property
     def trial_dir(self) -> Path:
         """The folder that the trial may use as it likes."""
-        folder = self._in_root() / "work"
-        folder.mkdir(exist_ok=True)
+        with self._making():
+            folder = self._in_root() / "work"
+            folder.mkdir(exist_ok=True)
         return folder
 
     def fresh(self) -> Path:
         """A new empty folder."""
-        return Path(tempfile.mkdtemp(prefix="checkpoint-", dir=self._in_root()))
+        with self._making():
+            return Path(tempfile.mkdtemp(prefix="checkpoint-", dir=self._in_root()))
 
     @contextmanager
     def folder(self) -> Generator[Path, None, None]:
@@ -63,6 +78,9 @@ class Scratch:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
             self._root = None
+
+    def _making(self) -> AbstractContextManager[None]:
+        return local_disk(f"{self._name}: making a local folder")
 
     def _in_root(self) -> Path:
         if self._root is None:

@@ -87,6 +87,8 @@ class LogFile:
             None: nobody else has written since then. Otherwise everything that was, `text` included: nothing
             while user code has led the descriptor elsewhere.
         """
+        if not text:
+            return None
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
         end = self._written_to()
         if end - size != self._known and not self._is_written():

@@ -198,6 +198,13 @@ class LastResort(logging.Handler):
         super().__init__()
         self._stream = stream
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without a lock of its own: a `__del__` may log on the thread that holds the stream's."""
+        wanted: Any = self.filter(record)  # since Python 3.12 it may be another record
+        if wanted:
+            self.emit(wanted if isinstance(wanted, logging.LogRecord) else record)
+        return bool(wanted)
+
     def emit(self, record: logging.LogRecord) -> None:
         """The message, and the traceback if there is one."""
         try:

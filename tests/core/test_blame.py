@@ -1,0 +1,21 @@
+import pytest
+
+from tune_flows.core.blame import blamed
+from tune_flows.core.errors import InfrastructureError, RestoreError, StorageError, TrainableError
+from tune_flows.core.events import FaultKind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TrainableError, FaultKind.TRAINABLE),
+        (ValueError, FaultKind.TRAINABLE),
+        (InfrastructureError, FaultKind.INFRASTRUCTURE),
+        (StorageError, FaultKind.INFRASTRUCTURE),
+        (RestoreError, FaultKind.RESTORE),
+    ],
+)
+def test_whose_fault_by_the_class_of_the_error(error: type[Exception], kind: FaultKind):
+    assert blamed(error("boom\n\nTraceback: here\n")) == (kind, "boom", "Traceback: here")
+    assert blamed(error("boom")) == (kind, "boom", "")
+    assert blamed(error()) == (kind, "no message", "")
