@@ -181,7 +181,8 @@ from tests.integration.test_blocks import RUN
 from tests.integration.trainables import climb
 from tune_flows import tune
 name, address = sys.argv[1:]
-print("the best:", tune(climb, **RUN, storage_path=f"block:{name}", name=name, ray_address=address))
+result = tune(climb, **RUN, storage_path=f"block:{name}", name=name, ray_address=address)
+print("the best:", repr(result), result)
 """
 
 
@@ -204,7 +205,7 @@ def test_nothing_that_a_run_leaves_behind_holds_a_secret(
     assert "permission denied" in wrong
     assert "─ locals ─" in wrong
     assert "botocore.auth" in wrong
-    assert "the best: experiment_url=" in right
+    assert "the best: TuneResult(experiment_url=" in right
     task_runs(prefect_api, name)
     for run in runs:
         until(lambda run=run: has_its_last_line(prefect_api, run))
