@@ -52,7 +52,7 @@ def test_run_stop_and_resume(life: Life, ray_address: str):
     with life.log.open("w") as log, command(life, "run", str(spec), "--num-samples", "2", log=log) as run:
         life.until_held()
         with command(life, "stop", life.url) as stop:
-            life.open_gate_as_it_ends()
+            life.let_step_end()
             _, said = stop.communicate(timeout=60)
         assert stop.returncode == 0, said
         assert "Stopped (" in said

@@ -3,9 +3,9 @@
 TUNE_FLOWS_OUTAGE_S says for how many seconds, at least, the Prefect server does not answer.
 """
 
-import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -43,7 +43,7 @@ def test_a_signal(life: Life, ray_address: str, number: signal.Signals):
     with life.script(ray_address=ray_address) as process:
         life.until_held()
         process.send_signal(number)
-        life.open_gate_as_it_ends()
+        life.let_step_end()
         assert process.wait(timeout=60) == -number
 
     life.until_state("Crashed")
@@ -56,7 +56,7 @@ def test_a_signal_to_a_run_with_a_ray_of_its_own(life: Life, no_ray: None):
     with life.script() as process:
         life.until_held()
         process.send_signal(signal.SIGTERM)
-        life.open_gate_as_it_ends()
+        life.let_step_end()
         process.wait(timeout=60)
 
     life.until_state("Crashed")
@@ -93,7 +93,7 @@ def test_cancelled_at_the_api(life: Life, ray_address: str):
     with life.script(ray_address=ray_address) as process:
         life.until_held()
         life.api.set_flow_run_state(life.run().id, Cancelling())
-        life.open_gate_as_it_ends()
+        life.let_step_end()
         process.wait(timeout=60)
 
     assert "carries on" in (life.until_state("Cancelled").state.message or "")
@@ -118,7 +118,7 @@ def test_the_flow_that_tunes_is_cancelled_at_the_api(life: Life, ray_address: st
         life.until_held()
         parent = life.parent()
         life.api.set_flow_run_state(parent.id, Cancelling())
-        life.open_gate_as_it_ends()
+        life.let_step_end()
         process.wait(timeout=60)
 
     life.until_state("Cancelled")
@@ -143,31 +143,23 @@ def tables_blocked(life: Life) -> AbstractContextManager[None]:
     return blocked()
 
 
-class Opener(logging.Handler):
-    """Opens the gate as the session ends."""
-
-    def __init__(self, life: Life) -> None:
-        super().__init__()
-        self.life = life
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith(ENDS):
-            self.life.gate.touch()
-
-
 # not by an alarm: pytest would have the signal that Prefect's timeout takes
 @pytest.mark.timeout(method="thread")
 def test_timeout_seconds_of_the_flow_are_over(
     life: Life, ray_address: str, tables_blocked: AbstractContextManager[None]
 ):
     """That is the news, also when the tables cannot be written then."""
-    log, opener = logging.getLogger("tune_flows"), Opener(life)
-    log.addHandler(opener)
-    try:
-        with tables_blocked, pytest.raises(FlowRunTimeoutError, match=r"after 6.0 second"):
-            tune.with_options(timeout_seconds=6)(**life.parameters(trainable=Gated, ray_address=ray_address))
-    finally:
-        log.removeHandler(opener)
+
+    def be_over_once_held() -> None:
+        life.until_held()
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # the one that Prefect has set
+
+    life.let_step_end()
+    clock = threading.Thread(target=be_over_once_held)
+    clock.start()
+    with tables_blocked, pytest.raises(FlowRunTimeoutError, match=r"after 600.0 second"):
+        tune.with_options(timeout_seconds=600)(**life.parameters(trainable=Gated, ray_address=ray_address))
+    clock.join()
 
     life.until_state("TimedOut")
     life.check_saved()
@@ -181,7 +173,7 @@ def test_paused_and_resumed(life: Life, ray_address: str):
         both = life.run(), life.parent()
         for run in both:
             life.api.set_flow_run_state(run.id, Paused(timeout_seconds=300))
-        life.open_gate_as_it_ends()
+        life.let_step_end()
         until(lambda: isinstance(records(life.url)[-1], DriverStopped))
         life.check_saved()
         for run in both:

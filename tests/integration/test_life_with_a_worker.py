@@ -94,7 +94,7 @@ def until_gone(pid: int) -> None:
 def test_cancelled(life: Life, begun: FlowRun):
     pid = flow_process(begun)
     life.api.set_flow_run_state(begun.id, Cancelling())
-    life.open_gate_as_it_ends()
+    life.let_step_end()
     until_gone(pid)
 
     life.until_state("Cancelled")
@@ -108,7 +108,7 @@ def test_the_flow_that_tunes_is_cancelled(life: Life, ray_address: str):
     assert life.parent().id == parent.id
     pid = flow_process(parent)
     life.api.set_flow_run_state(parent.id, Cancelling())
-    life.open_gate_as_it_ends()
+    life.let_step_end()
     until_gone(pid)
 
     until(lambda: life.api.read_flow_run(parent.id).state_name == "Cancelled")
@@ -120,7 +120,7 @@ def test_the_flow_that_tunes_is_cancelled(life: Life, ray_address: str):
 def test_suspended_and_resumed(life: Life, begun: FlowRun):
     pid = flow_process(begun)
     life.api.set_flow_run_state(begun.id, Suspended(timeout_seconds=300))
-    life.open_gate_as_it_ends()
+    life.let_step_end()
     until_gone(pid)
     assert life.run().state_name == "Suspended"
     life.check_saved()
@@ -150,7 +150,7 @@ def test_the_worker_is_killed_or_the_run_evicted(
 ):
     pid = flow_process(begun)
     end(worker, pid)
-    life.open_gate_as_it_ends()
+    life.let_step_end()
     until_gone(pid)
 
     assert message in (life.until_state("Crashed").state.message or "")
