@@ -22,7 +22,7 @@ demo: .venv/.installed-examples ## Tune a classifier on the digits data: a Prefe
 
 test: lint ## Run all checks: lint, types, import rules, unit tests, integration tests
 	@echo "pytest: unit tests"
-	@$(BIN)/python -m pytest -m "not integration" $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest -m "not integration" --numprocesses auto --dist worksteal $(PYTEST_FLAGS)
 	@echo "pytest: integration tests (real Ray, Prefect and S3 on this machine)"
 	@$(BIN)/python -m pytest -m integration $(PYTEST_FLAGS)
 

@@ -171,7 +171,6 @@ def test_what_is_fixed_cannot_be_given(parameter: str):
             "tune: got multiple values for argument 'trainable', expected each parameter once, by name.",
         ),
     ],
-    ids=str,
 )
 def test_a_call_that_does_not_fit_is_refused_in_one_line(
     flow: Any, args: tuple[Any, ...], given: dict[str, Any], message: str

@@ -27,7 +27,6 @@ def draw(domain, seed=11):
         (space.randn(), NormalDist().cdf),
         (space.randn(3, 2), NORMAL.cdf),
     ],
-    ids=str,
 )
 def test_continuous_domains_follow_their_distribution(domain, cdf):
     expected = np.array([cdf(x) for x in sorted(draw(domain))])
