@@ -118,7 +118,9 @@ def _wait_until_up(endpoint: str, process: subprocess.Popen[bytes]) -> None:
     while True:
         try:
             with urllib.request.urlopen(endpoint, timeout=1):
-                return
+                if process.poll() is None:  # else it is another one that has this port
+                    return
+                raise OSError("port taken")
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"localbucket did not start at {endpoint}") from None

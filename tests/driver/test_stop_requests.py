@@ -25,10 +25,14 @@ from tune_flows.store.notes import (
 
 
 class Unhurried(SimulatedExecutor):
-    """Gives the loop the time to look."""
+    """Gives the loop the time to look, and plenty of it once its driver was asked to stop."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        Unhurried.pace_s = 0.002
 
     async def next_events(self):
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(Unhurried.pace_s)
         return await super().next_events()
 
 
@@ -42,6 +46,7 @@ class AskAfter:
         self.steps -= 1
         if self.steps == 0:
             request_stop(self.store, self.epoch, who="ann@host")
+            Unhurried.pace_s = 0.25
 
 
 @pytest.fixture
@@ -90,6 +95,7 @@ def test_a_request_to_another_driver_stops_nobody(prompt):
 
 
 def test_nobody_is_asked_while_a_run_is_shorter_than_a_look(monkeypatch):
+    monkeypatch.setattr(stop_requests, "LOOK_S", 1000.0)
     read: list[str] = []
     get = ObjectStore.get
     monkeypatch.setattr(ObjectStore, "get", lambda self, key: read.append(key) or get(self, key))

@@ -1,5 +1,6 @@
 """Real services for the tests of this folder, each started once: a Prefect server, an S3 server, a Ray."""
 
+import asyncio
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.integration.observe import until
 from tests.s3_server import S3Server, s3, s3_url  # noqa: F401
+from tune_flows.tasks.watch import Cause, Watch
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +43,7 @@ def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
                 assert server.poll() is None, (home / "server.log").read_text()
                 return client.api_healthcheck() is None
 
-            until(is_up, within_s=60)
+            until(is_up)
         yield environment
 
 
@@ -107,6 +109,22 @@ def _running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def time_is_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Lets `max_wall_time_s` be over as soon as something is true, on slow machines too."""
+
+    def once(true: Callable[[], object]) -> None:
+        async def at_clock(watch: Watch) -> None:
+            if watch._deadline is not None:
+                while not await asyncio.to_thread(true):
+                    await asyncio.sleep(0.05)
+                watch._found(Cause.OUT_OF_TIME, "max_wall_time_s is over")
+
+        monkeypatch.setattr(Watch, "_at_clock", at_clock)
+
+    return once
 
 
 @pytest.fixture

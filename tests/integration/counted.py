@@ -30,7 +30,7 @@ class Counted(Trainable):
         iteration = self.iteration + 1
         for trial_id, at, gate in self.config.get("holds", ()):
             if trial_id in ("*", self.trial_id) and at == iteration:
-                wait_for(gate, within_s=240)
+                wait_for(gate)
         time.sleep(self.config["pause_s"])
         self.total += self.config["slope"]
         line = f"{self.session} {iteration} {os.getpid()} {self.job}\n"

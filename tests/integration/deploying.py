@@ -50,5 +50,8 @@ def running(environment: dict[str, str], folder: Path, *command: str) -> Iterato
 
 
 def _children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += map(int, thread.read_text().split())
+    return found

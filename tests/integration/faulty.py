@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.integration.trainables import is_first
+from tests.integration.trainables import is_first, wait_for
 from tune_flows import Checkpoint, Trainable, get_checkpoint, report
 
 _BLOCK_BYTES = 32 << 20
@@ -98,20 +98,27 @@ def noting(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Slow(Trainable):
-    """Steps of `pause_s`; its total is carried on by checkpoints alone; notes each step in `folder`."""
+    """Steps of `pause_s`; its total is carried on by checkpoints alone; notes each step and node in `folder`.
+
+    With `hold_at`, that step waits for the file `gate`.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
+        import ray
+
         self.total = 0
+        self.node = ray.get_runtime_context().get_node_id()
         (Path(config["folder"]) / f"{self.trial_id}.pid").write_text(str(os.getpid()))
+        (Path(config["folder"]) / f"{self.node}.node").touch()
 
     def step(self) -> dict[str, Any]:
+        if self.iteration + 1 == self.config.get("hold_at"):
+            wait_for(self.config["gate"])
         time.sleep(self.config["pause_s"])
         self.total += 1
         with (Path(self.config["folder"]) / f"{self.trial_id}.steps").open("a") as steps:
             steps.write(f"{os.getpid()} {self.iteration + 1}\n")
-        import ray
-
-        return {"total": self.total, "node": ray.get_runtime_context().get_node_id()}
+        return {"total": self.total, "node": self.node}
 
     def save_checkpoint(self, checkpoint_dir: Path) -> dict[str, Any]:
         return {"total": self.total}

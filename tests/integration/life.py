@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import TaskRunFilter
@@ -30,6 +31,7 @@ from tune_flows import TuneResult, open_experiment, tune
 from tune_flows.core.events import CheckpointSaved, DriverStopped, ResultsReported
 from tune_flows.experiment import fold
 from tune_flows.store import Journal, ObjectStore
+from tune_flows.tasks import at_exit
 
 ROOT = Path(__file__).parents[2]
 STEPS = 7
@@ -71,6 +73,7 @@ class Life:
             "stop": {"training_iteration": STEPS},
             "storage_path": str(self.folder),
             "name": self.name,
+            "shutdown_grace_s": 60,
             **changes,
         }
 
@@ -101,7 +104,7 @@ class Life:
 
     def until_held(self) -> None:
         """Both trials stand in the step that waits; what came before waits with them in the workers."""
-        until(lambda: len(list(self.folder.glob("*.held"))) == 2, within_s=90)
+        until(lambda: len(list(self.folder.glob("*.held"))) == 2)
 
     def let_step_end(self) -> None:
         """Let the step that waits end once it is told to: no other step is begun."""
@@ -118,9 +121,9 @@ class Life:
         )
         return self.api.read_flow_run(of.flow_run_id)
 
-    def until_state(self, name: str, within_s: float = 30) -> FlowRun:
+    def until_state(self, name: str) -> FlowRun:
         """The newest flow run, once it is in this state."""
-        until(lambda: self.run().state_name == name, within_s=within_s)
+        until(lambda: self.run().state_name == name)
         return self.run()
 
     def check_saved(self) -> None:
@@ -143,9 +146,9 @@ class Life:
         """No worker of the run is left, nor a process of its session."""
         reported = [r for r in records(self.url) if isinstance(r, ResultsReported)]
         pids = {result.metrics["pid"] for r in reported for result in r.results}
-        until(lambda: not any(map(is_alive, pids)), within_s=10)
+        until(lambda: not any(map(is_alive, pids)))
         if session is not None:
-            until(lambda: not processes_of(session), within_s=10)
+            until(lambda: not processes_of(session))
 
     def carry_on(self, restored: int = HELD) -> TuneResult:
         """The same call again ends as an undisturbed run does; trials went on from where they were saved."""
@@ -197,5 +200,6 @@ def pipeline(parameters: dict[str, Any]) -> None:
 
 
 def main(call: Any) -> None:
-    """What a script does."""
+    """What a script does; a busy server may take its time to hear how it ended."""
+    at_exit._ANSWER = httpx.Timeout(60)
     call(**json.loads(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,14 @@ from prefect.events import ResourceSpecification
 from prefect.events.filters import EventFilter, EventResourceFilter
 
 from tune_flows.core.decisions import Record
-from tune_flows.core.events import Event, ResultsReported
+from tune_flows.core.events import CheckpointSaved, Event, ResultsReported
 from tune_flows.experiment import history
 from tune_flows.store import Journal, ObjectStore
 
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], *, within_s: float = 30.0) -> T:
+def until(ask: Callable[[], T], *, within_s: float = 120.0) -> T:
     """The first answer that is true."""
     deadline = time.monotonic() + within_s
     while not (answer := ask()):
@@ -45,14 +46,29 @@ def iterations(url: str) -> dict[str, list[int]]:
     return found
 
 
+def checkpoints(url: str) -> dict[str, list[int]]:
+    """The iterations of the checkpoints that the journal holds for each trial, in order."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for record in records(url):
+        if isinstance(record, CheckpointSaved):
+            found[record.trial_id].append(record.checkpoint.iteration)
+    return found
+
+
 @contextmanager
 def opened_once_journalled(gate: Path, url: str, done: list[int]) -> Iterator[str]:
-    """A file for a trainable to wait for: there once the first trial's journalled iterations are `done`."""
+    """A file for a trainable to wait for.
+
+    It is there once the journal has the iterations `done` of the first trial, and a checkpoint of the last.
+    """
     given_up = threading.Event()
 
     def open_gate() -> None:
-        until(lambda: given_up.is_set() or iterations(url).get("trial-00000") == done, within_s=60)
+        until(lambda: given_up.is_set() or is_saved())
         gate.touch()
+
+    def is_saved() -> bool:
+        return iterations(url).get("trial-00000") == done and done[-1] in checkpoints(url)["trial-00000"]
 
     watcher = threading.Thread(target=open_gate)
     watcher.start()
@@ -84,11 +100,14 @@ def task_runs(api: SyncPrefectClient, name: str) -> list[TaskRun]:
 
 
 def states(api: SyncPrefectClient, run: TaskRun) -> list[State]:
-    """What the ended task run went through, in order."""
+    """What the ended task run went through, in order; the server may store the last before the one before."""
+    counts: list[int] = []
 
     def whole() -> list[State]:
         found = sorted(api.read_task_run_states(run.id), key=lambda state: state.timestamp)
-        return found if found and found[-1].is_final() else []
+        counts.append(len(found))
+        same = counts[-6:] == [len(found)] * 6
+        return found if found and same and found[-1].is_final() else []
 
     return until(whole)
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact
 
 from tests.driver.shop import Shop
-from tests.integration.observe import flow_runs, log_lines, until
+from tests.integration.observe import flow_runs, iterations, log_lines, until
 from tests.integration.trainables import Climber, climb
 from tune_flows import TuneResult, grid_search, tune
 from tune_flows.core.errors import ExperimentFenced
@@ -138,22 +140,32 @@ def test_an_api_that_refuses_them_does_not_disturb_the_run(
 
 @pytest.mark.usefixtures("ray_address")
 def test_a_run_that_was_stopped_leaves_them_as_it_was_left(
-    prefect_api: SyncPrefectClient, requests: Counted, parameters: dict[str, Any], name: str
+    prefect_api: SyncPrefectClient,
+    requests: Counted,
+    parameters: dict[str, Any],
+    name: str,
+    time_is_up: Callable[[Callable[[], object]], None],
 ):
+    url = f"{parameters['storage_path']}/{name}"
+    time_is_up(lambda: iterations(url))
     space = {"slope": grid_search([1.0, 2.0]), "pause_s": 0.2}
-    result: TuneResult = tune(Climber, **parameters | {"param_space": space, "max_wall_time_s": 4})
+    result: TuneResult = tune(Climber, **parameters | {"param_space": space, "max_wall_time_s": 3600})
     assert result.ended == "not ended"
     state = fold(Journal.read(ObjectStore(result.experiment_url)))
     assert state.stopped is not None
 
-    found = artifacts(prefect_api, name)
-    assert found["progress"].data == 0
-    assert f"stopped ({state.stopped})" in (found["progress"].description or "")
-    shown = sorted((trial, status, done) for trial, status, done, *_ in rows(found["trials"]))
-    assert shown == [(t.trial_id, str(t.status), t.iteration) for t in state.trials.values()]
+    def is_told() -> bool:
+        shown = artifacts(prefect_api, name)
+        last = f"stopped ({state.stopped})" in (shown["progress"].description or "")
+        return last and f"| iterations | {done} |" in shown["report"].data
+
     done = sum(trial.iteration for trial in state.trials.values())
     assert done > 0
-    assert f"| iterations | {done} |" in found["report"].data
+    until(is_told)
+    found = artifacts(prefect_api, name)
+    assert found["progress"].data == 0
+    shown = sorted((trial, status, done) for trial, status, done, *_ in rows(found["trials"]))
+    assert shown == [(t.trial_id, str(t.status), t.iteration) for t in state.trials.values()]
 
 
 def test_what_could_not_be_sent_is_sent_later(
@@ -186,6 +198,7 @@ def test_a_run_that_goes_on_goes_on_with_them(
         for drive in (lambda: shop.run_and_die(30, durable=True), shop.run):
             with live_artifacts(artifacts_of(shop, name)):
                 drive()
+            until(lambda: all(thread.name != "artifacts" for thread in threading.enumerate()))
 
     run()
     found = artifacts(prefect_api, name)
@@ -211,10 +224,13 @@ def test_a_run_that_was_fenced_says_so_where_it_said_something(
             until(lambda: requests.sent.count("POST") == len(KINDS))
             raise ExperimentFenced("another driver")
 
+    def says_so() -> bool:
+        shown = artifacts(prefect_api, name).values()
+        return all("not ended (ExperimentFenced)" in (each.description or "") for each in shown)
+
     run()
-    found = artifacts(prefect_api, name)
-    assert set(found) == set(KINDS)
-    assert all("not ended (ExperimentFenced)" in (shown.description or "") for shown in found.values())
+    until(says_so)
+    assert set(artifacts(prefect_api, name)) == set(KINDS)
 
 
 def test_a_run_that_was_fenced_makes_no_new_ones(
@@ -227,7 +243,7 @@ def test_a_run_that_was_fenced_makes_no_new_ones(
         with suppress(ExperimentFenced), live_artifacts(artifacts_of(shop, name)):
             requests.refuses = True
             shop.run_and_die(30, durable=True)
-            until(lambda: requests.sent)
+            until(lambda: len(requests.sent) >= len(KINDS))  # it does not try again for some seconds
             requests.refuses = False
             raise ExperimentFenced("another driver")
 

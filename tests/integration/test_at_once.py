@@ -35,7 +35,7 @@ def test_tasks_of_one_flow(tmp_path: Path, no_ray: None, prefect_api: SyncPrefec
     @flow
     def pipeline() -> list[TuneResult]:
         first = task(run).submit("first", begun)
-        until(first_begun.exists, within_s=60)  # so it has started Ray, and leaves it to the others
+        until(first_begun.exists)  # so it has started Ray, and leaves it to the others
         third = task(run).submit("third", over)
         second = run("second", over)  # in the main thread
         return [first.result(), second, third.result(), run("afterwards", over)]

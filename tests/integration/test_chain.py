@@ -44,7 +44,7 @@ def ended(api: SyncPrefectClient, deployment: str) -> FlowRun:
         runs = runs_of(api, deployment)
         return runs[0] if runs and runs[0].state is not None and runs[0].state.is_final() else None
 
-    run = until(over, within_s=90)
+    run = until(over)
     assert run.state_name == "Completed", run.state
     assert len(runs_of(api, deployment)) == 1
     return run

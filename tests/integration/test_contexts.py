@@ -23,7 +23,9 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import ray
-from tune_flows import report, tune, uniform
+from tune_flows import progress, report, tune, uniform
+
+progress._LOG_EVERY_S = 3600  # a slow machine does not say more
 
 def train(config):  # in __main__: no worker can import it
     for i in range(3):
@@ -47,24 +49,29 @@ print(result.ended)
 
 
 DROPPING = """
-import threading, time
+import threading
+from contextlib import suppress
 import ray
 from tune_flows.executors.cluster import Cluster
 
 cluster = Cluster(None)
 cluster.connect()
 references = [ray.put(0) for _ in range(10_000)]
+ended = threading.Event()
 
-def drop():
-    while references:
-        references.pop()
-        time.sleep(0.001)
+def drop():  # the fewer are left, the slower: it outlasts the end of Ray, however long that takes
+    with suppress(IndexError):
+        while True:
+            references.pop()
+            ended.wait(10 / (len(references) + 1))
 
 threads = [threading.Thread(target=drop) for _ in range(4)]
 for thread in threads:
     thread.start()
+before = len(references)
 cluster.disconnect()
-print(len(references) > 0)  # while Ray ended, some were dropped and some were left
+print(before > len(references) > 0)  # while Ray ended, some were dropped and some were left
+ended.set()
 for thread in threads:
     thread.join()
 print("goes on")
@@ -90,14 +97,15 @@ def test_a_script_needs_no_server(tmp_path: Path, no_ray: None):
     environment = {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "TUNE_FLOWS_STORAGE": str(tmp_path / "storage"),
     }
     process = start(script, environment=environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
 
     assert process.returncode == 0, err
     assert out.splitlines() == ["first 3 False", "second 3 False"]
-    assert not processes_of(process.pid)
+    until(lambda: not processes_of(process.pid))
     lines = [re.sub(r"^[\d:.]+ \| ", "", line) for line in err.splitlines()]
     assert all(re.match(r"INFO +\| |See https://docs.prefect", line) for line in lines), err
     assert sum("3/3 trials done (3 terminated)" in line for line in lines) == 2
@@ -111,7 +119,7 @@ def test_a_script_needs_no_server(tmp_path: Path, no_ray: None):
 def test_references_that_are_dropped_while_ray_ends(tmp_path: Path, no_ray: None):
     script = tmp_path / "script.py"
     script.write_text(DROPPING)
-    out, err = start(script, environment={}).communicate(timeout=60)
+    out, err = start(script, environment={}).communicate(timeout=120)
     assert out.splitlines() == ["True", "goes on"], err
 
 
@@ -127,13 +135,13 @@ def test_ctrl_c_and_again(
     url = f"{tmp_path}/{name}"
     process = start(script, str(tmp_path), name, environment=prefect_environment)
     # both trials are inside their second step, which does not end
-    until(lambda: len(list(tmp_path.glob("[0-9]*"))) == 2 and len(iterations(url)) == 0, within_s=60)
+    until(lambda: len(list(tmp_path.glob("*.second"))) == 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
 
     assert process.returncode != 0
     assert "KeyboardInterrupt" in err
-    until(lambda: not processes_of(process.pid), within_s=5)
+    until(lambda: not processes_of(process.pid))
     (run,) = flow_runs(prefect_api, name)
     assert run.state is not None
     assert run.state.is_final()
@@ -142,7 +150,7 @@ def test_ctrl_c_and_again(
 
     (tmp_path / "gate").touch()
     again = start(script, str(tmp_path), name, environment=prefect_environment)
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=120)
     assert out == "all trials done\n", err
     assert records(url)[: len(whole)] == whole
     assert iterations(url) == {"trial-00000": [1, 2, 3, 4], "trial-00001": [1, 2, 3, 4]}
@@ -154,12 +162,12 @@ def test_ctrl_c_while_ray_starts(
     script = tmp_path / "script.py"
     script.write_text(HANGING)
     process = start(script, str(tmp_path), name, environment=prefect_environment)
-    until(lambda: any("gcs_server" in command for command in processes_of(process.pid)), within_s=60)
+    until(lambda: any("gcs_server" in command for command in processes_of(process.pid)))
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
     assert process.returncode != 0
-    until(lambda: not processes_of(process.pid), within_s=5)
+    until(lambda: not processes_of(process.pid))
 
 
 @pytest.fixture
@@ -238,7 +246,7 @@ def test_a_cluster_by_its_client_address(
     server = serve("127.0.0.1", port)
     try:
         process = start(script, str(tmp_path), f"ray://127.0.0.1:{port}", environment=prefect_environment)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     finally:
         server.stop(0)
 

@@ -72,7 +72,7 @@ def test_a_worker_runs_the_manual_deployment(
             (found,) = prefect_api.read_flow_runs(flow_run_filter=named)
             return found if found.state is not None and found.state.is_final() else None
 
-        flow_run = until(ended, within_s=60)
+        flow_run = until(ended)
 
     assert flow_run.state is not None
     assert flow_run.state.name == "Completed", log.read_text()
@@ -82,7 +82,7 @@ def test_a_worker_runs_the_manual_deployment(
 
 
 def test_the_nights_are_scheduled(checkout: Path, prefect_api: SyncPrefectClient):
-    nights = until(lambda: runs_of(prefect_api, "digits-nightly"), within_s=30)
+    nights = until(lambda: runs_of(prefect_api, "digits-nightly"))
 
     assert {run.state_name for run in nights} == {"Scheduled"}
     assert {run.expected_start_time.astimezone(UTC).hour for run in nights if run.expected_start_time} == {2}
@@ -117,7 +117,7 @@ def test_a_file_serves_its_deployment(
             found = deployment(prefect_api, name)
             return None if found.work_pool_name else found
 
-        found = until(served, within_s=30)
+        found = until(served)
 
     for field in ("parameters", "description", "concurrency_options", "parameter_openapi_schema"):
         assert getattr(found, field) == getattr(deployed, field), field

@@ -20,6 +20,7 @@ from tests.integration.observe import (
     task_runs,
     until,
 )
+from tests.integration.trainables import wait_for
 from tune_flows import (
     AllTrialsFailed,
     CheckpointConfig,
@@ -188,7 +189,9 @@ class Forgetful(Faulty):
 
     def act(self, place: str) -> Any:
         if place == "step":
-            for file in Path(self.config["case"]["lose"]).rglob("*"):
+            folder = Path(self.config["case"]["lose"])
+            wait_for(lambda: sum(1 for _ in folder.rglob("MANIFEST*")) == 2)
+            for file in folder.rglob("*"):
                 if file.is_file():
                     file.unlink()
         return super().act(place)

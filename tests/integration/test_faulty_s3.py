@@ -108,15 +108,15 @@ def test_training_goes_on_while_the_storage_is_away(
 
     def watch() -> None:
         try:
-            until(lambda: len(iterations(str(stored))) == 2, within_s=120)
+            until(lambda: len(iterations(str(stored))) == 2)
             away.set()
-            until(is_said("the storage does not answer"), within_s=120)
+            until(is_said("the storage does not answer"))
             before = _count(steps_taken(folder))
             committed = iterations(str(stored))
-            until(lambda: _count(steps_taken(folder)) >= before + 20, within_s=60)
+            until(lambda: _count(steps_taken(folder)) >= before + 20)
             seen["trained while away"] = iterations(str(stored)) == committed
             away.clear()
-            until(lambda: _count(iterations(str(stored))) > before + 20, within_s=60)
+            until(lambda: _count(iterations(str(stored))) > before + 20)
         finally:
             away.clear()
             gate.touch()

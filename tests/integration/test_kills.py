@@ -76,7 +76,7 @@ def test_killed_again_and_again(
             following = load(kill + 1)
             _kill(driver, stored, more=moments.randint(1, MOST_RESULTS_BETWEEN), trials=trials)
             pids = {step.pid for steps in steps_taken(folder).values() for step in steps}
-            until(lambda pids=pids: not any(map(is_alive, pids)), within_s=60)
+            until(lambda pids=pids: not any(map(is_alive, pids)))
             now = records(stored)
             assert now[: len(held)] == held
             held = now
@@ -122,7 +122,7 @@ def _kill(driver: "subprocess.Popen[str]", url: str, *, more: int, trials: int) 
         results, ended = _results_and_ended(url)
         return results >= before + more or ended == trials - 1
 
-    until(has_got_on, within_s=120)
+    until(has_got_on)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
 

@@ -88,7 +88,7 @@ def flow_process(run: FlowRun) -> int:
 
 
 def until_gone(pid: int) -> None:
-    until(lambda: not is_alive(pid), within_s=40)
+    until(lambda: not is_alive(pid))
 
 
 def test_cancelled(life: Life, begun: FlowRun):
@@ -126,7 +126,7 @@ def test_suspended_and_resumed(life: Life, begun: FlowRun):
     life.check_saved()
 
     life.api.resume_flow_run(begun.id)
-    assert life.until_state("Completed", within_s=60).id == begun.id
+    assert life.until_state("Completed").id == begun.id
     life.check_whole(life.carry_on())
 
 

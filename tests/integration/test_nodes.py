@@ -103,7 +103,7 @@ def test_workers_are_killed_again_and_again(run: Callable[..., TuneResult], tmp_
     dice, killed = random.Random(SEED), set[int]()
 
     def kill_some(over: threading.Event) -> None:
-        while not over.wait(2.0):
+        while len(killed) < 10 and not over.wait(2.0):
             pids = {int(file.read_text() or 0) for file in (tmp_path / "steps").glob("*.pid")}
             alive = sorted(pid for pid in pids - killed if pid and is_alive(pid))
             if alive:
@@ -163,16 +163,19 @@ def test_nodes_come_and_go(run: Callable[..., TuneResult], tmp_path: Path, name:
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         first = cluster.add_node(num_cpus=2)
-        options = {"num_samples": 6, "time_budget_s": 150, "ray_address": cluster.address}
+        held = {"hold_at": 6, "gate": str(tmp_path / "gate")}
+        options = {"num_samples": 6, "config": held, "ray_address": cluster.address}
         flow = partial(run, steps=12, pause_s=0.3, **options)
         with ThreadPoolExecutor(1) as threads:  # nodes can be added on the main thread only
             running = threads.submit(copy_context().run, flow)
-            until(lambda: len(iterations(url)) == 2, within_s=60)
+            until(lambda: len(iterations(url)) == 2)
             cluster.remove_node(first, allow_graceful=False)
-            until(lambda: slots()[-1:] == [0], within_s=60)
+            until(lambda: slots()[-1:] == [0])
             cluster.add_node(num_cpus=2)
-            until(lambda: slots()[-1:] == [2], within_s=60)
+            until(lambda: slots()[-1:] == [2])
             cluster.add_node(num_cpus=2)
+            until(lambda: slots()[-1:] == [4] and len(list(tmp_path.glob("steps/*.node"))) == 3)
+            (tmp_path / "gate").touch()
             result: TuneResult = running.result()
     finally:
         cluster.shutdown()

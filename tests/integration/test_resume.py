@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from tests.integration.observe import iterations, records, task_runs, until
+from tests.integration.observe import checkpoints, iterations, records, task_runs, until
 from tests.integration.trainables import Climber, climb
 from tune_flows import (
     AllTrialsFailed,
@@ -189,7 +189,8 @@ def test_killed_in_the_middle(
         command, env=os.environ | prefect_environment | {"PREFECT_LOGGING_LEVEL": "ERROR"}
     )
     try:
-        until(lambda: Counter(map(tuple, iterations(url).values()))[(1, 2, 3, 4, 5, 6)] == 2, within_s=60)
+        until(lambda: Counter(each[-1] for each in checkpoints(url).values())[6] == 2)
+        assert Counter(map(tuple, iterations(url).values()))[(1, 2, 3, 4, 5, 6)] == 2
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()

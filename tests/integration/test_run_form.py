@@ -113,7 +113,7 @@ def served(
         return None
 
     try:
-        yield until(found, within_s=60)  # pyright: ignore[reportReturnType]
+        yield until(found)  # pyright: ignore[reportReturnType]
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

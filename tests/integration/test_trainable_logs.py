@@ -134,6 +134,7 @@ def test_trials_that_share_a_task_run_are_told_apart(
         metric="loss",
         num_samples=2,
         max_concurrent_trials=1,
+        max_task_runs_per_s=0.01,  # so that the first stays open, however long its worker takes to start
         checkpoint_config=CheckpointConfig(checkpoint_frequency=1),
         storage_path=str(tmp_path),
         name=name,
@@ -158,7 +159,7 @@ def test_a_step_is_heard_while_it_runs(prefect_api: SyncPrefectClient, tmp_path:
 
     def open_gate() -> None:
         try:
-            until(is_heard, within_s=60)
+            until(is_heard)
             seen.set()
         finally:
             gate.touch()

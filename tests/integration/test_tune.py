@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,16 +393,22 @@ def test_a_policy_that_raises_leaves_nothing_running(run: Run, name: str, prefec
     assert all(task_run.state.is_final() for task_run in task_runs(prefect_api, name))
 
 
-def test_a_time_budget_ends_trials_between_two_steps(run: Run):
+def test_a_time_budget_ends_trials_between_two_steps(
+    run: Run, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    def clock(*_: float) -> Callable[[], float]:
+        return lambda: time.time() + (1000.0 if len(iterations(f"{tmp_path}/storage/{name}")) == 2 else 0.0)
+
+    monkeypatch.setattr("tune_flows.flow.session_clock", clock)
     result = run(
         Climber,
         {"slope": 1.0, "pause_s": 0.05},
         num_samples=2,
-        time_budget_s=5,
+        time_budget_s=600,
         checkpoint_config=CheckpointConfig(checkpoint_at_end=True),
     )
 
-    assert result.ended == "time budget of 5 s spent"
+    assert result.ended == "time budget of 600 s spent"
     done = iterations(result.experiment_url)
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in done.values())
     assert result.best_checkpoint is not None

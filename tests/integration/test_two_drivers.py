@@ -61,17 +61,17 @@ def test_one_finishes_and_the_other_gives_way(
         def left() -> list[int]:
             return [number for number, driver in enumerate(drivers) if driver.poll() is not None]
 
-        until(lambda: left() or _epochs(url) == [1, 2], within_s=120)
+        until(lambda: left() or _epochs(url) == [1, 2])
         both_here.touch()
-        loser = until(left, within_s=120)[0]
+        loser = until(left)[0]
         winner = 1 - loser
         assert "ExperimentFenced" in logs[loser].read_text()
         assert drivers[loser].returncode != 0
         assert drivers[winner].poll() is None, logs[winner].read_text()
 
         # Workers of the loser are those of another job than the one whose results came last.
-        until(lambda: _newest_pids(url), within_s=120)
-        until(lambda: not any(map(is_alive, _pids_of_others(url, folder))), within_s=20)
+        until(lambda: _newest_pids(url))
+        until(lambda: not any(map(is_alive, _pids_of_others(url, folder))))
         stored = {path.name for path in (s3.folder / url.removeprefix("s3://")).iterdir()}
         # tables and result are for the one who goes on
         assert stored == {"experiment.json", "session.json", "log", "ckpt"}

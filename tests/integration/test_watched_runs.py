@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient
@@ -15,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling, Paused, Running, State
 
 from tests.integration.life import ROOT
+from tune_flows.tasks import at_exit
 from tune_flows.tasks.ending import wait_while_paused
 from tune_flows.tasks.watch import Cause, Watch, WatchedRun
 
@@ -97,7 +99,8 @@ def undisturbed() -> None:
 
 
 def script() -> None:
-    """What a script does."""
+    """What a script does; a busy server may take its time to hear how it ended."""
+    at_exit._ANSWER = httpx.Timeout(60)
     undisturbed()
     whole()
 

@@ -10,7 +10,7 @@ from typing import Any
 from tune_flows import Checkpoint, Trainable, get_checkpoint, report
 
 
-def wait_for(what: Any, within_s: float = 60.0) -> None:
+def wait_for(what: Any, within_s: float = 240.0) -> None:
     """Return once the file is there, or the condition holds."""
     deadline = time.monotonic() + within_s
     while not (what() if callable(what) else Path(what).exists()):
@@ -120,6 +120,7 @@ class Hanging(Trainable):
     def step(self) -> dict[str, Any]:
         Path(self.config["folder"], str(os.getpid())).touch()
         if self.iteration:
+            Path(self.config["folder"], f"{self.trial_id}.second").touch()
             wait_for(self.config["gate"])
         return {"score": 0}
 

@@ -18,7 +18,7 @@ def spoiled(s3, s3_url, monkeypatch) -> Callable:
     """A store behind a proxy that spoils the first requests of a method."""
 
     @contextmanager
-    def store_with(fault, *, method="PUT", times=1, budget_s=20.0):
+    def store_with(fault, *, method="PUT", times=1, budget_s=20.0, access=QUICK):
         seen: Counter[str] = Counter()
 
         def decide(asked, path):
@@ -27,7 +27,7 @@ def spoiled(s3, s3_url, monkeypatch) -> Callable:
 
         with fault_proxy(s3.endpoint, decide) as endpoint:
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-            yield ObjectStore(f"{s3_url}/x", access=QUICK, retry_budget_s=budget_s), seen
+            yield ObjectStore(f"{s3_url}/x", access=access, retry_budget_s=budget_s), seen
 
     return store_with
 
@@ -67,7 +67,7 @@ def test_the_budget_ends_endless_faults(spoiled):
 
 
 def test_a_denial_is_final(spoiled):
-    with spoiled(Fault.DENIED) as (store, seen):
+    with spoiled(Fault.DENIED, access=StorageAccess()) as (store, seen):
         with pytest.raises(StorageError, match=r"storage_path: got 's3://.*permission denied"):
             store.check_writable()
         assert seen["PUT"] == 1

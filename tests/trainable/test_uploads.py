@@ -79,7 +79,10 @@ def make(held, tmp_path):
     for host in hosts:
         host.close()
         assert not host.is_stuck
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tune-")]
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("tune-")]
+    for thread in left:
+        thread.join(10)
+    assert not [thread for thread in left if thread.is_alive()]
     assert not (tmp_path / "scratch").exists() or not list((tmp_path / "scratch").iterdir())
 
 
