@@ -3,6 +3,8 @@
 import shutil
 import statistics
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +15,16 @@ from tests.s3_server import S3Server, s3_server
 SHAPES = {"one": "one by one", "many": "20 at a time"}
 SIZES = (100, 1_000, 10_000)
 REPEATS = {100: 5, 1_000: 1, 10_000: 1}
-"""Runs of each size, of which the median counts: CPU time of a short run varies more."""
+"""Runs of each size, of which the median counts: CPU time of a short run varies more.
+
+The smallest is run between all others: how fast a machine is changes by half within minutes.
+"""
 ABOUT = """\
 Cost of experiments in the simulator: trials of 20 results, 20 slots, random search, FIFO.
   iterations: of the driver's loop; results come one by one or 20 at a time. other: GETs, LISTs and DELETEs.
   CPU: of the driver, all threads, the client of S3 included, without the simulator and the S3 server.
     kernel: the part of it that is the system's, locally mostly flushing files to the disk.
-  x: compared with 100 trials. Expected: 0.80 to 1.20.
+  x: compared with 100 trials, run just before and just after. Expected: 0.80 to 1.20.
 """
 TITLES = (
     *("", "results come", "trials", "results", "iterations", "PUTs/it.", "x", "other/it."),
@@ -69,24 +74,33 @@ def print_cost() -> None:
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as folder, s3_server(Path(folder)) as server:
         for series in SERIES:
-            found: list[Figures] = []
-            for trials in series.sizes:
-                say(f"cost: {series.storage}, results {SHAPES[series.shape]}, {trials:,} trials ...")
-                found.append(_measured(series, trials, Path(folder), server))
-                rows.append(_row(series, trials, found[-1], found[0]))
+            measured = partial(_measured, series, folder=Path(folder), server=server)
+            least, *others = series.sizes
+            before = measured(least)
+            rows.append(_row(series, least, _medians(before), _medians(before)))
+            for trials in others:
+                found, after = measured(trials), measured(least)
+                rows.append(_row(series, trials, _medians(found), _medians([*before, *after])))
+                before = after
     print(ABOUT)
     print_table(TITLES, rows, texts=2)
 
 
-def _measured(series: Series, trials: int, folder: Path, server: S3Server) -> Figures:
-    """The median of the repeats, by figure."""
+def _measured(series: Series, trials: int, *, folder: Path, server: S3Server) -> list[Figures]:
+    """Those of each repeat."""
+    say(f"cost: {series.storage}, results {SHAPES[series.shape]}, {trials:,} trials ...")
     is_local = series.storage == "local"
     place = folder / ("local" if is_local else server.make_bucket())
     url = str(place) if is_local else f"s3://{place.name}"
     urls = [f"{url}/{number}" for number in range(REPEATS[trials])]
     runs = rows_of("simulated", series.shape, str(trials), *urls, environment=server.environment)
     shutil.rmtree(place)
-    return Figures(*(statistics.median(values) for values in zip(*map(_figures, runs), strict=True)))
+    return [_figures(run) for run in runs]
+
+
+def _medians(runs: Sequence[Figures]) -> Figures:
+    """By figure."""
+    return Figures(*(statistics.median(values) for values in zip(*runs, strict=True)))
 
 
 def _figures(run: dict[str, Any]) -> Figures:
