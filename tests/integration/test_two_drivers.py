@@ -71,7 +71,7 @@ def test_one_finishes_and_the_other_gives_way(
 
         # Workers of the loser are those of another job than the one whose results came last.
         until(lambda: _newest_pids(url))
-        until(lambda: not any(map(is_alive, _pids_of_others(url, folder))))
+        until(lambda: not any(map(is_alive, _pids_of_others(url, folder))), within_s=20)
         stored = {path.name for path in (s3.folder / url.removeprefix("s3://")).iterdir()}
         # tables and result are for the one who goes on
         assert stored == {"experiment.json", "session.json", "log", "ckpt"}
