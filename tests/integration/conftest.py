@@ -23,6 +23,11 @@ from tests.s3_server import S3Server, s3, s3_url  # noqa: F401
 from tune_flows.tasks.watch import Cause, Watch
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that want no Ray come first: so the one that all others share is started once."""
+    items.sort(key=lambda item: "no_ray" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def prefect_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect server with an empty database: the variables by which a process uses it."""
