@@ -146,9 +146,9 @@ class Life:
         """No worker of the run is left, nor a process of its session."""
         reported = [r for r in records(self.url) if isinstance(r, ResultsReported)]
         pids = {result.metrics["pid"] for r in reported for result in r.results}
-        until(lambda: not any(map(is_alive, pids)))
+        until(lambda: not any(map(is_alive, pids)), within_s=10)
         if session is not None:
-            until(lambda: not processes_of(session))
+            until(lambda: not processes_of(session), within_s=10)
 
     def carry_on(self, restored: int = HELD) -> TuneResult:
         """The same call again ends as an undisturbed run does; trials went on from where they were saved."""

@@ -105,7 +105,7 @@ def test_a_script_needs_no_server(tmp_path: Path, no_ray: None):
 
     assert process.returncode == 0, err
     assert out.splitlines() == ["first 3 False", "second 3 False"]
-    until(lambda: not processes_of(process.pid))
+    until(lambda: not processes_of(process.pid), within_s=5)
     lines = [re.sub(r"^[\d:.]+ \| ", "", line) for line in err.splitlines()]
     assert all(re.match(r"INFO +\| |See https://docs.prefect", line) for line in lines), err
     assert sum("3/3 trials done (3 terminated)" in line for line in lines) == 2
@@ -137,11 +137,11 @@ def test_ctrl_c_and_again(
     # both trials are inside their second step, which does not end
     until(lambda: len(list(tmp_path.glob("*.second"))) == 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=20)
 
     assert process.returncode != 0
     assert "KeyboardInterrupt" in err
-    until(lambda: not processes_of(process.pid))
+    until(lambda: not processes_of(process.pid), within_s=5)
     (run,) = flow_runs(prefect_api, name)
     assert run.state is not None
     assert run.state.is_final()
@@ -167,7 +167,7 @@ def test_ctrl_c_while_ray_starts(
     process.communicate(timeout=120)
 
     assert process.returncode != 0
-    until(lambda: not processes_of(process.pid))
+    until(lambda: not processes_of(process.pid), within_s=5)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_killed_again_and_again(
             following = load(kill + 1)
             _kill(driver, stored, more=moments.randint(1, MOST_RESULTS_BETWEEN), trials=trials)
             pids = {step.pid for steps in steps_taken(folder).values() for step in steps}
-            until(lambda pids=pids: not any(map(is_alive, pids)))
+            until(lambda pids=pids: not any(map(is_alive, pids)), within_s=60)
             now = records(stored)
             assert now[: len(held)] == held
             held = now

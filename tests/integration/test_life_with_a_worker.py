@@ -88,7 +88,7 @@ def flow_process(run: FlowRun) -> int:
 
 
 def until_gone(pid: int) -> None:
-    until(lambda: not is_alive(pid))
+    until(lambda: not is_alive(pid), within_s=40)
 
 
 def test_cancelled(life: Life, begun: FlowRun):
