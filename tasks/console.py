@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from tune_flows.tasks.shared import shared
+from tune_flows.tasks.refcounted import shared
 
 __all__ = ["console_may_break"]
 

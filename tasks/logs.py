@@ -14,8 +14,8 @@ from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import flow_run_logger
 
-from tune_flows.tasks.shared import shared
-from tune_flows.trainable.output import Line
+from tune_flows.tasks.refcounted import shared
+from tune_flows.worker.output import Line
 
 __all__ = ["TaskRunLog", "flow_logger", "is_of_trial", "library_logs_in_run"]
 

@@ -17,8 +17,8 @@ from prefect.exceptions import Abort, Pause
 from prefect.states import Completed
 from pydantic import PrivateAttr
 
-from tune_flows.executors.ray import run_plainly
-from tune_flows.executors.segment import Segment, SegmentFault
+from tune_flows.executors.ray.executor import run_plainly
+from tune_flows.executors.ray.segment import Segment, SegmentFault
 from tune_flows.tasks.logs import TaskRunLog, is_of_trial
 
 __all__ = ["quiet_segments", "run_as_task"]

@@ -26,7 +26,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from tune_flows.tasks.at_exit import confirm_cancelled_at_exit
-from tune_flows.tasks.witness import witnessed
+from tune_flows.tasks.watchdog import witnessed
 
 __all__ = ["ASK_S", "Cause", "Watch", "WatchedRun"]
 

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
         uniform,
     )
     from tune_flows.flow import tune
-    from tune_flows.parameters import CheckpointConfig, FailureConfig
-    from tune_flows.results import TuneResult
+    from tune_flows.parameters.configs import CheckpointConfig, FailureConfig
+    from tune_flows.results.tune_result import TuneResult
+    from tune_flows.results.view import ExperimentView, open_experiment
     from tune_flows.tasks.blocks import ExperimentStorage
     from tune_flows.trainable import (
         Checkpoint,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
         report,
         with_parameters,
     )
-    from tune_flows.view import ExperimentView, open_experiment
 
 __version__ = "0.1.0"
 
@@ -125,8 +125,8 @@ _HOMES = {
         "uniform",
     ),
     "tune_flows.flow": ("tune",),
-    "tune_flows.parameters": ("CheckpointConfig", "FailureConfig"),
-    "tune_flows.results": ("TuneResult",),
+    "tune_flows.parameters.configs": ("CheckpointConfig", "FailureConfig"),
+    "tune_flows.results.tune_result": ("TuneResult",),
     "tune_flows.tasks.blocks": ("ExperimentStorage",),
     "tune_flows.trainable": (
         "Checkpoint",
@@ -136,7 +136,7 @@ _HOMES = {
         "report",
         "with_parameters",
     ),
-    "tune_flows.view": ("ExperimentView", "open_experiment"),
+    "tune_flows.results.view": ("ExperimentView", "open_experiment"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

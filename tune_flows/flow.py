@@ -10,39 +10,39 @@ from typing import Any
 from prefect.context import AsyncClientContext, FlowRunContext
 from prefect.runtime import flow_run
 
-from tune_flows import form
-from tune_flows.clock import session_clock
 from tune_flows.core.errors import ExperimentFenced, StorageError, TuneError
 from tune_flows.core.objective import Mode, Objective
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
-from tune_flows.driver import Driver
 from tune_flows.executors.bundles import parse_resources
-from tune_flows.executors.ray import RayExecutor
-from tune_flows.experiment import Experiment, collect_orphans
-from tune_flows.own_loop import run_in_own_loop
-from tune_flows.parameters import require_fit, require_seconds, rules_of
-from tune_flows.progress import Progress, live_progress
-from tune_flows.reopening import Resume
-from tune_flows.results import TuneResult, require_success, tune_result, write_tables
+from tune_flows.executors.ray.executor import RayExecutor
+from tune_flows.experiment.clock import session_clock
+from tune_flows.experiment.driver import Driver
+from tune_flows.experiment.experiment import Experiment, collect_orphans
+from tune_flows.experiment.resume import Resume
+from tune_flows.experiment.spec import ExperimentSpec
+from tune_flows.parameters import signature_types as types
+from tune_flows.parameters.configs import require_fit, require_seconds, rules_of
+from tune_flows.parameters.session import settings_of
+from tune_flows.results.tune_result import TuneResult, require_success, tune_result, write_tables
 from tune_flows.schedulers import parse_scheduler
 from tune_flows.search import parse_search_alg
-from tune_flows.settings import settings_of
-from tune_flows.spec import ExperimentSpec
 from tune_flows.stoppers import StopCriteria
 from tune_flows.store import COMPLETION_KEY, CheckpointStore, ObjectStore, experiment_url, locate
-from tune_flows.tasks.artifacts import LiveArtifacts, live_artifacts
 from tune_flows.tasks.blocks import StorageParam
 from tune_flows.tasks.console import console_may_break
 from tune_flows.tasks.ending import ended_from_outside, wait_while_paused
-from tune_flows.tasks.events import ExperimentEvents
+from tune_flows.tasks.flow_class import tune_flow
 from tune_flows.tasks.logs import flow_logger, library_logs_in_run
+from tune_flows.tasks.loop_thread import run_in_own_loop
 from tune_flows.tasks.naming import experiment_name, run_name
-from tune_flows.tasks.news import TrialNews, tell_ended, tell_errors
+from tune_flows.tasks.observers.artifacts import LiveArtifacts, live_artifacts
+from tune_flows.tasks.observers.events import ExperimentEvents
+from tune_flows.tasks.observers.progress import Progress, live_progress
+from tune_flows.tasks.observers.trial_log import TrialNews, tell_ended, tell_errors
 from tune_flows.tasks.segment import quiet_segments, run_as_task
 from tune_flows.tasks.watch import Cause, Watch, WatchedRun
 from tune_flows.trainable import resolve_trainable
-from tune_flows.tune_flow import tune_flow
 
 __all__ = ["tune"]
 
@@ -53,30 +53,30 @@ def _run_name(parameters: Mapping[str, Any]) -> str:
 
 @tune_flow(name="tune", run_name=_run_name)
 def tune(
-    trainable: form.Trainable,
-    param_space: form.ParamSpace,
-    metric: form.Text | None = None,
+    trainable: types.Trainable,
+    param_space: types.ParamSpace,
+    metric: types.Text | None = None,
     mode: Mode = "max",
-    num_samples: form.NumSamples = 10,
-    search_alg: form.SearchAlg = form.RANDOM_SEARCH,
-    scheduler: form.Scheduler = form.FIFO,
-    stop: form.Stop = form.NO_CRITERIA,
-    time_budget_s: form.PositiveNumber | None = None,
-    max_concurrent_trials: form.PositiveCount | None = None,
-    resources_per_trial: form.Resources = None,
-    checkpoint_config: form.Checkpoint = form.NO_CHECKPOINTS,
-    failure_config: form.Failure = form.NO_FAILURES,
+    num_samples: types.NumSamples = 10,
+    search_alg: types.SearchAlg = types.RANDOM_SEARCH,
+    scheduler: types.Scheduler = types.FIFO,
+    stop: types.Stop = types.NO_CRITERIA,
+    time_budget_s: types.PositiveNumber | None = None,
+    max_concurrent_trials: types.PositiveCount | None = None,
+    resources_per_trial: types.Resources = None,
+    checkpoint_config: types.Checkpoint = types.NO_CHECKPOINTS,
+    failure_config: types.Failure = types.NO_FAILURES,
     storage_path: StorageParam = None,
-    name: form.Name | None = None,
+    name: types.Name | None = None,
     resume: Resume = "auto",
-    ray_address: form.Text | None = None,
+    ray_address: types.Text | None = None,
     reuse_actors: bool = True,
-    step_timeout_s: form.PositiveNumber | None = None,
-    max_steps_per_task: form.PositiveCount | None = None,
-    max_task_runs_per_s: form.PositiveNumber = 20.0,
-    storage_retry_s: form.NonNegativeSeconds = 60.0,
-    max_wall_time_s: form.NonNegativeSeconds | None = None,
-    shutdown_grace_s: form.NonNegativeSeconds = 10.0,
+    step_timeout_s: types.PositiveNumber | None = None,
+    max_steps_per_task: types.PositiveCount | None = None,
+    max_task_runs_per_s: types.PositiveNumber = 20.0,
+    storage_retry_s: types.NonNegativeSeconds = 60.0,
+    max_wall_time_s: types.NonNegativeSeconds | None = None,
+    shutdown_grace_s: types.NonNegativeSeconds = 10.0,
 ) -> TuneResult:
     """Tune hyperparameters: run trials of a trainable on Ray until the experiment has ended.
 

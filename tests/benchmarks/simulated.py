@@ -16,10 +16,10 @@ import sys
 import time
 
 from tests.benchmarks.counting import CountingStore
-from tests.driver.shop import Shop
+from tests.experiment.simulated_experiment import Shop
 from tune_flows.core.events import ResultsReported
-from tune_flows.driver import Driver
-from tune_flows.executors.simulated import SimulatedExecutor
+from tune_flows.executors.simulated.executor import SimulatedExecutor
+from tune_flows.experiment.driver import Driver
 from tune_flows.trainable import Trainable
 
 STEPS = 20

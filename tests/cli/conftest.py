@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.driver.shop import Odd, Shop
-from tests.driver.test_stopping import run_and_stop
+from tests.experiment.simulated_experiment import Odd, Shop
+from tests.experiment.test_stopping import run_and_stop
 from tune_flows.cli import main
 from tune_flows.core.errors import TrainableError
 
@@ -66,7 +66,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One experiment in each state; not to be changed."""
     folder = tmp_path_factory.mktemp("storage")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.driver.shop.EPOCH_S", time.time() + 3600)  # it runs as long as the tests do
+        # it runs as long as the tests do
+        patch.setattr("tests.experiment.simulated_experiment.EPOCH_S", time.time() + 3600)
         Shop(f"{folder}/running").run_and_die(20, durable=True)
         run_and_stop(Shop(f"{folder}/stopped"), 12)
     Shop(f"{folder}/ended", fault=boom).run()

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import Call, taken_over
-from tests.driver.shop import Curve, Shop
-from tests.driver.test_stopping import run_and_stop
+from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.test_stopping import run_and_stop
 from tests.s3_server import s3, s3_url  # noqa: F401
 from tune_flows import ExperimentNotFound, ExperimentView, open_experiment
 from tune_flows.cli import main
-from tune_flows.store.notes import SESSION_KEY
+from tune_flows.store.control_files import SESSION_KEY
 
 
 class Misleading(Curve):

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Call
-from tests.driver.shop import Curve, Shop
-from tests.driver.test_golden import golden  # noqa: F401
+from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.test_golden import golden  # noqa: F401
 from tune_flows import InvalidParameter, open_experiment, tune
 from tune_flows.cli import run as command
 from tune_flows.cli.options import Given, Options, assigned
 from tune_flows.cli.spec_file import read_spec
 from tune_flows.core.rules import Rules
-from tune_flows.settings import settings_of
-from tune_flows.store.notes import SESSION_KEY
+from tune_flows.parameters.session import settings_of
+from tune_flows.store.control_files import SESSION_KEY
 
 EXPECTED = {
     "trainable": "train:train",
@@ -231,7 +231,7 @@ def test_the_parameters_of_an_experiment_are_those_of_tune(tmp_path: Path):
     shop.run()
     parameters = open_experiment(shop.url).parameters()
     assert set(parameters) | {"storage_path", "name"} <= set(inspect.signature(tune.fn).parameters)
-    assert parameters["trainable"] == "tests.driver.shop:Curve"
+    assert parameters["trainable"] == "tests.experiment.simulated_experiment:Curve"
     assert (parameters["num_samples"], parameters["stop"]) == (6, {"training_iteration": 9})
     assert parameters["scheduler"]["max_t"] == 9
     assert (parameters["time_budget_s"], parameters["max_concurrent_trials"]) == (99.0, 2)

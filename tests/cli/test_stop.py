@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Call, taken_over
-from tests.driver.shop import Shop
-from tests.driver.test_stopping import run_and_stop
-from tune_flows import open_experiment, stop_requests
+from tests.experiment.simulated_experiment import Shop
+from tests.experiment.test_stopping import run_and_stop
+from tune_flows import open_experiment
 from tune_flows.cli import stop as command
-from tune_flows.executors.simulated import SimulatedExecutor
-from tune_flows.store import ObjectStore, notes
-from tune_flows.store.notes import SESSION_KEY
+from tune_flows.executors.simulated.executor import SimulatedExecutor
+from tune_flows.experiment import stop_requests
+from tune_flows.store import ObjectStore, control_files
+from tune_flows.store.control_files import SESSION_KEY
 
 
 class Calm(SimulatedExecutor):
@@ -143,7 +144,7 @@ def test_another_driver_takes_over_meanwhile(call: Call, tmp_path: Path, monkeyp
         monkeypatch.undo()
         shop.run_and_die(4, durable=True)
 
-    monkeypatch.setattr("tune_flows.store.notes.read_stop_request", take_over)
+    monkeypatch.setattr("tune_flows.store.control_files.read_stop_request", take_over)
     said = call("stop", shop.url)
     assert said.code == 3
     assert "another driver has taken the experiment over meanwhile" in said.err
@@ -184,20 +185,20 @@ def test_an_experiment_that_is_removed_meanwhile(
     monkeypatch.setattr(command, "_LOOK_S", 0.0)
     shop = Shop(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
-    read = notes.read_stop_request
+    read = control_files.read_stop_request
 
     def remove(store: ObjectStore, epoch: int) -> str | None:
-        monkeypatch.setattr(notes, "read_stop_request", read)
+        monkeypatch.setattr(control_files, "read_stop_request", read)
         asked = read(store, epoch)
         for key in store.list():
             if not key.startswith("stop/"):
                 store.delete(key)
         if anew:
             shop.run_and_die(4, durable=True)
-            notes.request_stop(store, epoch, who="whoever came too late")
+            control_files.request_stop(store, epoch, who="whoever came too late")
         return asked
 
-    monkeypatch.setattr(notes, "read_stop_request", remove)
+    monkeypatch.setattr(control_files, "read_stop_request", remove)
     said = call("stop", shop.url)
     assert said.code == 1
     assert "removed meanwhile. The request is withdrawn." in said.err

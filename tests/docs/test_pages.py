@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs import calls, commands, data, session
 from tests.docs_example import DOCS, PAGES, README, ROOT, Block, anchors, beginnings, code, inline_code, links
-from tests.driver.shop import Shop
+from tests.experiment.simulated_experiment import Shop
 from tune_flows.core.space.kinds import KINDS
 
 SHELLS = {"bash", "console", "sh"}

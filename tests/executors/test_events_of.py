@@ -1,7 +1,7 @@
 from tune_flows.core.events import CheckpointSaved, ResultsReported
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.executors.base import events_of
-from tune_flows.trainable import Batch, Outcome
+from tune_flows.worker import Batch, Outcome
 
 
 def result(iteration):

@@ -29,7 +29,7 @@ from tests.integration.observe import (
 from tests.integration.trainables import Gated
 from tune_flows import TuneResult, open_experiment, tune
 from tune_flows.core.events import CheckpointSaved, DriverStopped, ResultsReported
-from tune_flows.experiment import fold
+from tune_flows.experiment.experiment import fold
 from tune_flows.store import Journal, ObjectStore
 from tune_flows.tasks import at_exit
 

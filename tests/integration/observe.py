@@ -17,7 +17,7 @@ from prefect.events.filters import EventFilter, EventResourceFilter
 
 from tune_flows.core.decisions import Record
 from tune_flows.core.events import CheckpointSaved, Event, ResultsReported
-from tune_flows.experiment import history
+from tune_flows.experiment.experiment import history
 from tune_flows.store import Journal, ObjectStore
 
 T = TypeVar("T")

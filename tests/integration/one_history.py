@@ -7,11 +7,11 @@ from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import TrialStatus
-from tune_flows.experiment import fold, history
-from tune_flows.runner import TrialRunner
+from tune_flows.experiment.experiment import fold, history
+from tune_flows.experiment.spec import ExperimentSpec
+from tune_flows.runner.runner import TrialRunner
 from tune_flows.schedulers import parse_scheduler
 from tune_flows.search import parse_search_alg
-from tune_flows.spec import ExperimentSpec
 from tune_flows.store import RESULTS_KEY, Journal, ObjectStore, read_table
 
 __all__ = ["require_one_history"]

@@ -15,16 +15,16 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact
 
-from tests.driver.shop import Shop
+from tests.experiment.simulated_experiment import Shop
 from tests.integration.observe import flow_runs, iterations, log_lines, until
 from tests.integration.trainables import Climber, climb
 from tune_flows import TuneResult, grid_search, tune
 from tune_flows.core.errors import ExperimentFenced
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace
-from tune_flows.experiment import fold
+from tune_flows.experiment.experiment import fold
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.tasks.artifacts import LiveArtifacts, artifact_key, live_artifacts
+from tune_flows.tasks.observers.artifacts import LiveArtifacts, artifact_key, live_artifacts
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api")]
 

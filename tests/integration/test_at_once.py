@@ -15,7 +15,7 @@ from tests.integration.trainables import climb
 from tune_flows import TuneResult, tune
 from tune_flows.core.errors import ResourcesUnavailable
 from tune_flows.core.events import TrialFaulted
-from tune_flows.executors.cluster import Cluster
+from tune_flows.executors.ray.cluster import Cluster
 from tune_flows.store import COMPLETION_KEY
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from tests.integration.counted import Counted, steps_taken
 from tests.integration.observe import is_alive
 from tune_flows.core.commands import LaunchSegment, StopTrial
 from tune_flows.core.events import TrialCompleted
-from tune_flows.executors.ray import RayExecutor
+from tune_flows.executors.ray.executor import RayExecutor
 from tune_flows.stoppers import StopCriteria
 from tune_flows.store import CheckpointStore
 from tune_flows.trainable import resolve_trainable

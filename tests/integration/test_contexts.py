@@ -23,7 +23,8 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import ray
-from tune_flows import progress, report, tune, uniform
+from tune_flows import report, tune, uniform
+from tune_flows.tasks.observers import progress
 
 progress._LOG_EVERY_S = 3600  # a slow machine does not say more
 
@@ -52,7 +53,7 @@ DROPPING = """
 import threading
 from contextlib import suppress
 import ray
-from tune_flows.executors.cluster import Cluster
+from tune_flows.executors.ray.cluster import Cluster
 
 cluster = Cluster(None)
 cluster.connect()

@@ -24,7 +24,7 @@ from tests.integration.observe import until
 from tests.packaging.source_tree import ROOT, build, copy_sources
 from tune_flows import TuneResult
 from tune_flows.core.trial import TrialStatus
-from tune_flows.tasks.events import result_payload
+from tune_flows.tasks.observers.events import result_payload
 
 pytestmark = pytest.mark.integration
 

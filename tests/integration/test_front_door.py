@@ -11,9 +11,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import PrefectHTTPStatusError
 
-from tests.integration.narrowed import climbing
 from tests.integration.observe import flow_runs
 from tests.integration.policies import StopAt
+from tests.integration.presets import climbing
 from tests.integration.trainables import climb
 from tests.packaging.source_tree import ROOT
 from tune_flows import InvalidParameter, open_experiment, tune
@@ -42,7 +42,7 @@ def test_a_deployment_with_a_fixed_trainable(
     command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
     done = subprocess.run(command, env=nothing_by_path, cwd=ROOT, capture_output=True, text=True, timeout=90)
 
-    assert deployed.entrypoint == "tests.integration.narrowed.climbing"
+    assert deployed.entrypoint == "tests.integration.presets.climbing"
     shown = deployed.parameter_openapi_schema
     assert shown is not None
     assert not {"trainable", "param_space", "metric"} & shown["properties"].keys()

@@ -19,7 +19,7 @@ from tests.integration.observe import is_alive, records, until
 from tests.integration.one_history import require_one_history
 from tests.s3_server import S3Server
 from tune_flows.core.events import DriverStarted
-from tune_flows.experiment import fold
+from tune_flows.experiment.experiment import fold
 from tune_flows.store import Journal, ObjectStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api", "ray_address")]

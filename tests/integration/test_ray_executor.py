@@ -19,7 +19,7 @@ from tune_flows.core.events import (
     TrialCompleted,
     TrialPaused,
 )
-from tune_flows.executors.ray import RayExecutor
+from tune_flows.executors.ray.executor import RayExecutor
 from tune_flows.stoppers import StopCriteria
 from tune_flows.store import CheckpointStore
 from tune_flows.trainable import resolve_trainable

@@ -24,9 +24,9 @@ from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
-from tests.form_cases import BAD, GOOD
 from tests.integration.observe import until
 from tests.packaging.source_tree import ROOT
+from tests.parameters.form_cases import BAD, GOOD
 from tune_flows import tune
 
 pytestmark = pytest.mark.integration

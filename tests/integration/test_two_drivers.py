@@ -14,7 +14,7 @@ from tests.s3_server import S3Server
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.events import ResultsReported
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.store.notes import read_session
+from tune_flows.store.control_files import read_session
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("prefect_api", "ray_address")]
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import PrivateAttr
 
-from tests.runner.desk import Desk
 from tests.runner.model_executor import ModelExecutor
+from tests.runner.runner_harness import Desk
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, YIELD, Decision, exploit
 from tune_flows.core.events import CapacityChanged, ExperimentExtended, RulesChanged, StopRequested

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.runner.desk import Desk, TaughtSearch, taught
-from tests.runner.made import (
+from tests.runner.builders import (
     completed,
     done,
     faulted,
@@ -18,6 +17,7 @@ from tests.runner.made import (
     saved,
     stop,
 )
+from tests.runner.runner_harness import Desk, TaughtSearch, taught
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import (
     PAUSE,
@@ -54,7 +54,7 @@ def unwilling():
     return scheduler
 
 
-STOPPED = "stopped by tests.runner.desk:Taught"
+STOPPED = "stopped by tests.runner.runner_harness:Taught"
 
 
 def test_every_free_slot_gets_a_trial():

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.runner.desk import Desk, taught
-from tests.runner.made import completed, faulted, launch, name, ref, reported, saved
-from tune_flows.core.backoff import LONGEST_DELAY_S, Backoff
+from tests.runner.builders import completed, faulted, launch, name, ref, reported, saved
+from tests.runner.runner_harness import Desk, taught
 from tune_flows.core.codec import record_from_json, record_to_json, state_from_json, state_to_json
 from tune_flows.core.commands import DeleteCheckpoint, LaunchSegment
 from tune_flows.core.decisions import STOP, FaultJudged, StopDecided, exploit
@@ -22,6 +21,7 @@ from tune_flows.core.events import (
 )
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Trial, TrialStatus
+from tune_flows.runner.backoff import LONGEST_DELAY_S, Backoff
 
 ONE_EACH = Rules(max_failures=1, max_infra_failures=1, max_restore_failures=1)
 

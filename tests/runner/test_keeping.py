@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runner.desk import Desk, taught
-from tests.runner.made import completed, faulted, go_on, name, ref, reported
+from tests.runner.builders import completed, faulted, go_on, name, ref, reported
+from tests.runner.runner_harness import Desk, taught
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import exploit
 from tune_flows.core.events import CheckpointSaved, DriverStarted, RulesChanged, TrialsReopened

@@ -4,14 +4,26 @@ from typing import ClassVar
 
 import pytest
 
-from tests.runner.desk import Desk, TaughtScheduler, TaughtSearch, taught
-from tests.runner.made import completed, done, go_on, launch, name, pause, paused, ref, reported, saved, stop
+from tests.runner.builders import (
+    completed,
+    done,
+    go_on,
+    launch,
+    name,
+    pause,
+    paused,
+    ref,
+    reported,
+    saved,
+    stop,
+)
+from tests.runner.runner_harness import Desk, TaughtScheduler, TaughtSearch, taught
 from tune_flows.core.decisions import PAUSE, STOP, ExperimentEnded, TrialOverruled, exploit
 from tune_flows.core.events import ExperimentExtended, RulesChanged, StopRequested
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Action, TrialStatus
 
-STOPPED = "stopped by tests.runner.desk:Taught"
+STOPPED = "stopped by tests.runner.runner_harness:Taught"
 
 
 def test_what_ran_is_launched_again_from_its_checkpoint_or_from_scratch():
@@ -155,7 +167,7 @@ def test_a_policy_that_decides_differently_today_is_told_what_happened():
         runner.replay([record_from_json(json.loads(line)) for line in lines], at)
     assert runner.state == desk.state
     assert search._heard == desk.search._heard
-    assert all(line.startswith("scheduler tests.runner.desk:Taught: ") for line in runner.differences)
+    assert all(line.startswith(f"scheduler {scheduler.kind()}: ") for line in runner.differences)
     assert [line.partition(";")[2] for line in runner.differences] == [" now: nothing"] * 2
     assert "TrialDecided(trial_id='trial-00000'" in runner.differences[0]
     assert TrialOverruled(name(1), Action.STOP, STOPPED).trial_id in runner.differences[1]

@@ -6,7 +6,7 @@ from itertools import chain, count, cycle, repeat
 
 import pytest
 
-from tests.driver.memory_store import Died, MemoryFolder, MemoryStore
+from tests.experiment.memory_store import Died, MemoryFolder, MemoryStore
 from tune_flows.core.errors import ExperimentFenced, StorageError
 from tune_flows.store import Journal
 from tune_flows.store.header import HEADER_KEY

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tune_flows.core.errors import CorruptJournalError, StorageError
 from tune_flows.store import CheckpointStore, Journal, ObjectStore
-from tune_flows.store.sealed import seal, unseal
+from tune_flows.store.envelope import seal, unseal
 
 FOLDERS = count()
 FILES = {"model": b"weights" * 40, "deep/er/state.json": b'{"n": 3}', "none": b"", "also": b"weights" * 40}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.store.golden.generate import COMMITS, HEADER, SNAPSHOTS, generate
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.store.sealed import FORMAT_VERSION
+from tune_flows.store.envelope import FORMAT_VERSION
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(folder.name for folder in GOLDEN.glob("v*"))

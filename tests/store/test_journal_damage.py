@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.store.sealed import seal
+from tune_flows.store.envelope import seal
 
 KEYS = ["experiment.json", *(f"log/{seq:012d}.jsonl" for seq in range(1, 7))]
 

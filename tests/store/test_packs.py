@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.driver.memory_store import MemoryStore, RemoteFolder
+from tests.experiment.memory_store import MemoryStore, RemoteFolder
 from tune_flows.store import Journal, ObjectStore
 from tune_flows.store.entries import entry_key
 from tune_flows.store.packs import PACK_ENTRIES

@@ -14,7 +14,7 @@ from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, Invali
 from tune_flows.store import CheckpointStore, Journal, ObjectStore
 from tune_flows.store._gradual import encode_gradually
 from tune_flows.store.entries import entry_key
-from tune_flows.store.sealed import EncodedJson, encode_json, seal, unseal
+from tune_flows.store.envelope import EncodedJson, encode_json, seal, unseal
 
 
 def begun(store, *, entries=0, snapshots=()):

@@ -49,7 +49,10 @@ def flow_run() -> Iterator[FlowRun]:
 
 
 def test_warnings_come_with_run_and_traceback(kept: Kept, flow_run: FlowRun):
-    store, driver = logging.getLogger("tune_flows.store.retry"), logging.getLogger("tune_flows.driver")
+    store, driver = (
+        logging.getLogger("tune_flows.store.retry"),
+        logging.getLogger("tune_flows.experiment.driver"),
+    )
     with library_logs_in_run():
         store.warning("%s does not answer", "the storage")
         store.info("nobody needs to know")
@@ -69,7 +72,7 @@ def test_warnings_come_with_run_and_traceback(kept: Kept, flow_run: FlowRun):
 
 def test_a_thread_that_knows_of_no_run_is_heard(kept: Kept, flow_run: FlowRun):
     with library_logs_in_run():
-        say = logging.getLogger("tune_flows.snapshots").warning
+        say = logging.getLogger("tune_flows.experiment.snapshotter").warning
         thread = threading.Thread(target=contextvars.Context().run, args=(say, "not written"))
         thread.start()
         thread.join()

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tune_flows.executors.memory_checkpoints import MemoryCheckpoints
+from tune_flows.executors.simulated.memory_checkpoints import MemoryCheckpoints
 from tune_flows.stoppers import StopCriteria
-from tune_flows.trainable import Batch, Outcome, StepClock, Trainable, TrialHost, resolve_trainable
+from tune_flows.trainable import Trainable, resolve_trainable
+from tune_flows.worker import Batch, Outcome, StepClock, TrialHost
 
 
 class Counter(Trainable):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs_example import DOCS
 from tests.trainable.samples import make_host, run_to_halt
-from tune_flows.trainable import StartTrial, Stretch
+from tune_flows.worker import StartTrial, Stretch
 
 
 @pytest.fixture(scope="module")

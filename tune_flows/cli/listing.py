@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tune_flows.cli.exits import Exit, say
 
 if TYPE_CHECKING:
+    from tune_flows.results.view import ExperimentView
     from tune_flows.store import ObjectStore
-    from tune_flows.view import ExperimentView
 
 __all__ = ["ls"]
 
@@ -72,8 +72,8 @@ def _told(store: "ObjectStore", tell: "Callable[[ExperimentView], Told]", name: 
     The view itself is let go of: one of ten thousand trials takes 10 MB.
     """
     from tune_flows.core.errors import ExperimentNotFound, TuneError
+    from tune_flows.results.view import ExperimentView
     from tune_flows.store import HEADER_KEY
-    from tune_flows.view import ExperimentView
 
     try:
         if name and store.get(f"{name}/{HEADER_KEY}") is None:

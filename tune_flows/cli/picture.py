@@ -8,13 +8,13 @@ from tune_flows.cli.output import fields, grid
 from tune_flows.cli.summary import age, best_of, flat, number, one_line, state_of
 from tune_flows.core.objective import Objective
 from tune_flows.core.trial import Trial, TrialStatus
-from tune_flows.store.notes import Session
+from tune_flows.store.control_files import Session
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from tune_flows.view import ExperimentView
+    from tune_flows.results.view import ExperimentView
 
 __all__ = ["described", "pictured", "trials_table"]
 

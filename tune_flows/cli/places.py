@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tune_flows.results.view import ExperimentView
     from tune_flows.store import ObjectStore
-    from tune_flows.store.notes import Session
-    from tune_flows.view import ExperimentView
+    from tune_flows.store.control_files import Session
 
 __all__ = ["objects_at", "place_of", "session_of", "storage_at", "view_of"]
 
@@ -55,7 +55,7 @@ def view_of(store: "ObjectStore") -> "ExperimentView":
     Raises:
         ExperimentNotFound, CorruptJournalError, StorageError: As `open_experiment`.
     """
-    from tune_flows.view import ExperimentView
+    from tune_flows.results.view import ExperimentView
 
     return ExperimentView(store)
 
@@ -69,7 +69,7 @@ def session_of(store: "ObjectStore") -> "Session | None":
         StorageError: The storage refused or did not answer.
     """
     from tune_flows.core.errors import CorruptJournalError
-    from tune_flows.store.notes import read_session
+    from tune_flows.store.control_files import read_session
 
     try:
         return read_session(store)

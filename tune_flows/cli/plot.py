@@ -28,7 +28,7 @@ def plot(
     """
     from tune_flows.cli.output import print_json
     from tune_flows.cli.places import objects_at, view_of
-    from tune_flows.pictures import save_picture
+    from tune_flows.plots import save_picture
 
     view = view_of(objects_at(url))
     save_picture(view, output, kind=kind)

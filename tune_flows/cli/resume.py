@@ -9,7 +9,7 @@ from tune_flows.cli.run import run_given
 
 if TYPE_CHECKING:
     from tune_flows.store import ObjectStore
-    from tune_flows.store.notes import Session
+    from tune_flows.store.control_files import Session
 
 __all__ = ["resume"]
 
@@ -64,7 +64,7 @@ def resume(
 def _session(store: "ObjectStore") -> "Session | None":
     """How it was run last; a view would pass over a damaged note, and a resume must not guess."""
     from tune_flows.core.errors import CorruptJournalError
-    from tune_flows.store.notes import SESSION_KEY, read_session
+    from tune_flows.store.control_files import SESSION_KEY, read_session
 
     try:
         return read_session(store)
@@ -76,7 +76,7 @@ def _session(store: "ObjectStore") -> "Session | None":
 
 
 def _tell_of_defaults(parameters: Mapping[str, Any]) -> None:
-    from tune_flows.store.notes import SESSION_KEY
+    from tune_flows.store.control_files import SESSION_KEY
 
     unknown = ["resources_per_trial", "checkpoint_frequency", *([] if parameters["stop"] else ["stop"])]
     say(

@@ -10,7 +10,7 @@ from tune_flows.cli.exits import Exit, say
 from tune_flows.cli.options import Given, Options
 
 if TYPE_CHECKING:
-    from tune_flows.results import TuneResult
+    from tune_flows.results.tune_result import TuneResult
 
 __all__ = ["run", "run_given"]
 
@@ -74,7 +74,7 @@ def run_given(given: Given, *, json: bool) -> int:
 
     _look_in_present_folder()
     from tune_flows.flow import tune
-    from tune_flows.tasks.calling import called
+    from tune_flows.tasks.run_flow import called
 
     given.check_names(tune.fn)
     try:

@@ -7,8 +7,8 @@ from cyclopts import Parameter
 from tune_flows.cli.exits import Exit
 
 if TYPE_CHECKING:
+    from tune_flows.results.view import ExperimentView
     from tune_flows.store import ObjectStore
-    from tune_flows.view import ExperimentView
 
 __all__ = ["show"]
 

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from tune_flows.cli.exits import Exit, say
 
 if TYPE_CHECKING:
+    from tune_flows.results.view import ExperimentView
     from tune_flows.store import ObjectStore
-    from tune_flows.store.notes import Session
-    from tune_flows.view import ExperimentView
+    from tune_flows.store.control_files import Session
 
 __all__ = ["stop"]
 
@@ -42,7 +42,7 @@ def stop(
     """
     from tune_flows.cli.places import objects_at, session_of, view_of
     from tune_flows.core.errors import InvalidParameter
-    from tune_flows.store.notes import request_stop
+    from tune_flows.store.control_files import request_stop
 
     if not 0 < timeout_s <= _A_DAY_S:
         raise InvalidParameter.of("--timeout-s", timeout_s, f"seconds above 0, up to {_A_DAY_S:.0f}")
@@ -65,7 +65,7 @@ def stop(
 
 
 def _wait(view: "ExperimentView", store: "ObjectStore", epoch: int, driver: str, timeout_s: float) -> Exit:
-    from tune_flows.store.notes import read_stop_request, remove_stop_request
+    from tune_flows.store.control_files import read_stop_request, remove_stop_request
 
     begun_at, asked_at, heard = view.created_at, time.monotonic(), False
     while True:

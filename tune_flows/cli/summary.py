@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tune_flows.core.trial import Trial
 
 if TYPE_CHECKING:
-    from tune_flows.view import ExperimentView
+    from tune_flows.results.view import ExperimentView
 
 __all__ = ["age", "best_of", "done_of", "flat", "number", "one_line", "state_of", "summary", "trial_form"]
 

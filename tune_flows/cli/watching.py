@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from tune_flows.cli.output import strict
 from tune_flows.cli.picture import pictured
 from tune_flows.cli.summary import best_of, done_of, number, state_of, summary
-from tune_flows.store.notes import Session
+from tune_flows.store.control_files import Session
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tune_flows.view import ExperimentView
+    from tune_flows.results.view import ExperimentView
 
 __all__ = ["Tell", "lines", "on_terminal"]
 

@@ -21,7 +21,7 @@ class Rules:
     max_restore_failures: int = 3
     """Checkpoints that could not be fetched a trial survives; -1: any number."""
     retry_delay_s: float = 0.0
-    """Seconds before a trial is tried again, see `tune_flows.core.backoff`; 0: at once."""
+    """Seconds before a trial is tried again, see `tune_flows.runner.backoff`; 0: at once."""
     fail_fast: bool | Literal["raise"] = False
     """Whether the first trial that fails for good ends the experiment; "raise": at once."""
     checkpoint_at_end: bool = False

@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_UI_URL
 from pydantic import ValidationError
 
 from tune_flows import TuneResult
-from tune_flows.tasks.events import About, asset_key
+from tune_flows.tasks.observers.events import About, asset_key
 
 __all__ = ["DATA_KEY", "MODEL_KEY", "dataset_prepared", "model_trained", "producing"]
 

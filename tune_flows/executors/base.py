@@ -28,7 +28,7 @@ from typing import Protocol
 from tune_flows.core.commands import TrialCommand
 from tune_flows.core.events import CheckpointSaved, Event, ResultsReported
 from tune_flows.core.trial import CheckpointRef, Result
-from tune_flows.trainable.messages import Batch, Outcome
+from tune_flows.worker.messages import Batch, Outcome
 
 __all__ = ["TrialExecutor", "events_of", "saved_at_stop"]
 

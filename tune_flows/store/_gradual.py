@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
 
-from tune_flows.store.sealed import EncodedJson, encode_json
+from tune_flows.store.envelope import EncodedJson, encode_json
 
 __all__ = ["encode_gradually"]
 

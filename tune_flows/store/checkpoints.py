@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from tune_flows.core.errors import CorruptJournalError, InvalidParameter, StorageError
 from tune_flows.store.access import ENVIRONMENT, StorageAccess
+from tune_flows.store.envelope import seal, unseal
 from tune_flows.store.objects import ObjectStore
-from tune_flows.store.sealed import seal, unseal
 
 __all__ = ["CHECKPOINT_PREFIX", "CheckpointStore"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tune_flows.core.errors import CorruptJournalError
-from tune_flows.store.sealed import decode_json, encode_json, seal, unseal
+from tune_flows.store.envelope import decode_json, encode_json, seal, unseal
 
 __all__ = ["LOG_PREFIX", "Chain", "Entry", "Kind", "StoredEntry", "encode_records", "entry_key"]
 

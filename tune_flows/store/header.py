@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tune_flows.core.errors import CorruptJournalError
+from tune_flows.store.envelope import seal, unseal
 from tune_flows.store.objects import ObjectStore
-from tune_flows.store.sealed import seal, unseal
 
 __all__ = ["HEADER_KEY", "Header", "create_header", "read_header"]
 

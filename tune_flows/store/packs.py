@@ -15,8 +15,8 @@ from typing import cast
 
 from tune_flows.core.errors import CorruptJournalError, StorageError
 from tune_flows.store.entries import StoredEntry
+from tune_flows.store.envelope import seal, unseal
 from tune_flows.store.objects import ObjectStore
-from tune_flows.store.sealed import seal, unseal
 
 __all__ = [
     "PACK_ENTRIES",

@@ -17,9 +17,9 @@ from tune_flows.core.errors import CorruptJournalError
 from tune_flows.store._gradual import encode_gradually
 from tune_flows.store._reading import missing_entry, stored_entry
 from tune_flows.store.entries import Chain
+from tune_flows.store.envelope import NewerFormatError, decode_json, seal, unseal
 from tune_flows.store.header import Header
 from tune_flows.store.objects import ObjectStore
-from tune_flows.store.sealed import NewerFormatError, decode_json, seal, unseal
 
 __all__ = ["SNAPSHOT_PREFIX", "Snapshot", "create_snapshot", "delete_snapshots", "newest_snapshot"]
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from tune_flows.core.decisions import TrialDecided
-from tune_flows.runner import Rules
+from tune_flows.runner.runner import Rules
 from tune_flows.schedulers import TrialScheduler, parse_scheduler
 from tune_flows.search import RandomSearch
 from tune_flows.testing.scripted_run import Script, ScriptedRun, scripted_run

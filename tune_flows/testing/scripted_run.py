@@ -29,7 +29,7 @@ from tune_flows.core.objective import Objective
 from tune_flows.core.policy import Policy
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.trial import CheckpointRef, Result, Trial
-from tune_flows.runner import Rules, TrialRunner
+from tune_flows.runner.runner import Rules, TrialRunner
 from tune_flows.schedulers import TrialScheduler
 from tune_flows.search import SearchAlg
 

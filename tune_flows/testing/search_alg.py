@@ -18,7 +18,7 @@ from typing import Any
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.trial import TrialStatus
-from tune_flows.runner import Rules
+from tune_flows.runner.runner import Rules
 from tune_flows.schedulers import ASHAScheduler, FIFOScheduler
 from tune_flows.search import SearchAlg, parse_search_alg
 from tune_flows.testing.scripted_run import Script, ScriptedRun, scripted_run

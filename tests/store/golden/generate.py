@@ -7,7 +7,7 @@ change that again: it must replay forever.
 from pathlib import Path
 
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.store.sealed import FORMAT_VERSION
+from tune_flows.store.envelope import FORMAT_VERSION
 
 HERE = Path(__file__).parent
 HEADER = {"name": "golden", "space": {"lr": {"type": "loguniform", "lower": 1e-05, "upper": 0.1}}, "seed": 7}

@@ -1,0 +1,1 @@
+"""Observers of the driver: what people see of a run while it works and when it has ended."""

@@ -1,0 +1,120 @@
+"""An experiment at one moment, as its artifacts show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from tune_flows.core.objective import Objective
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import Trial, TrialStatus
+from tune_flows.plots import Axis, Pictured, Recorder, tried_of
+from tune_flows.tasks.observers.artifacts.markdown import line
+
+__all__ = ["Glance", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the experiment stands, but for its trials."""
+
+    target: int | None = 0
+    ended: str | None = None
+    stopped: str | None = None
+    elapsed_s: float = 0.0
+    time_budget_s: float | None = None
+    left_by: str | None = None
+    """The error that took the driver away."""
+
+    @classmethod
+    def of(cls, state: ExperimentState) -> "Standing":
+        """Where this one stands."""
+        budget_s = state.rules.time_budget_s
+        return cls(state.target, state.ended, state.stopped, state.elapsed_s, budget_s)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What there is to tell, and what follows from it."""
+
+    name: str
+    url: str
+    objective: Objective
+    axes: tuple[Axis, ...]
+    standing: Standing
+    trials: Mapping[str, Trial]
+    """By id, in order of creation."""
+    recorder: Recorder
+    """Results so far."""
+
+    @cached_property
+    def without_curves(self) -> Pictured:
+        """What the pictures show, but for the learning curves."""
+        return Pictured(
+            name=self.name,
+            objective=self.objective,
+            axes=self.axes,
+            tried=tried_of(self.trials.values(), self.objective),
+            improvements=self.recorder.improvements(),
+            results=sum(trial.iteration for trial in self.trials.values()),
+        )
+
+    def pictured(self) -> Pictured:
+        """What the pictures show."""
+        return replace(self.without_curves, curves=self.recorder.curves(self.trials))
+
+    @cached_property
+    def ranked(self) -> list[Trial]:
+        """The trials with a value of the metric, the best first."""
+        return [self.trials[tried.trial_id] for tried in self.without_curves.ranked()]
+
+    @cached_property
+    def counts(self) -> dict[TrialStatus, int]:
+        """How many trials stand where; every status is a key."""
+        counts = dict.fromkeys(TrialStatus, 0)
+        for trial in self.trials.values():
+            counts[trial.status] += 1
+        return counts
+
+    @property
+    def done(self) -> int:
+        """How many trials are over."""
+        return sum(count for status, count in self.counts.items() if status.is_final)
+
+    def percentage(self) -> float:
+        """How much is done: of the trials or of the time budget, whichever is further."""
+        now = self.standing
+        if now.ended is not None:
+            return 100.0
+        trials = self.done / now.target if now.target else 0.0
+        time = now.elapsed_s / now.time_budget_s if now.time_budget_s else 0.0
+        return round(100 * min(1.0, max(trials, time)), 1)
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, has ended, was stopped or was left, and why."""
+        now = self.standing
+        if now.ended is not None:
+            return f"ended ({now.ended})"
+        if now.stopped is not None:
+            return f"stopped ({now.stopped}), to be carried on"
+        return f"not ended ({now.left_by})" if now.left_by is not None else "running"
+
+    @property
+    def progress(self) -> str:
+        """How many trials are done, by status."""
+        now = self.standing
+        by_status = ", ".join(f"{count:,} {status.lower()}" for status, count in self.counts.items() if count)
+        total = "unlimited" if now.target is None else f"{now.target:,}"
+        return f"{self.done:,} of {total} trials done ({by_status or 'none yet'})"
+
+    @property
+    def elapsed(self) -> str:
+        """Time at work, such as 1:02:03."""
+        minutes, seconds = divmod(int(self.standing.elapsed_s), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
+
+    def status(self) -> str:
+        """One line about all of it; lists show how it begins."""
+        iterations = self.without_curves.results
+        return f"{self.progress}, {iterations:,} iterations, {self.elapsed}; {line(self.state, 200)}"

@@ -1,0 +1,49 @@
+"""The flow for a program that is no part of Prefect: its end in the library's words, without tracebacks."""
+
+import logging
+from typing import Any, cast
+
+from prefect import Flow
+from prefect.exceptions import CancelledRun
+
+from tune_flows.core.errors import TuneError
+from tune_flows.results.tune_result import TuneResult
+
+__all__ = ["called"]
+
+
+def called(flow: Flow[Any, TuneResult], parameters: dict[str, Any], *, tracebacks: bool) -> TuneResult | None:
+    """What the flow returns; None: its run was cancelled or stopped before the experiment had ended.
+
+    Args:
+        flow: `tune`.
+        parameters: For it.
+        tracebacks: Whether the console shows the traceback of an error that the library raised on purpose;
+            the run's log at the API always has it.
+
+    Raises:
+        TuneError: As `tune`.
+    """
+    console = [] if tracebacks else _on_console()
+    for handler in console:
+        handler.addFilter(_is_news)
+    try:
+        return cast("TuneResult", flow(**parameters))
+    except CancelledRun:
+        return None
+    finally:
+        for handler in console:
+            handler.removeFilter(_is_news)
+
+
+def _on_console() -> list[logging.Handler]:
+    """The handlers that write to the terminal: Prefect gives its own to the root logger."""
+    names = ("", "prefect", "prefect.flow_runs")
+    every = {handler for name in names for handler in logging.getLogger(name).handlers}
+    return [handler for handler in every if isinstance(handler, logging.StreamHandler)]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether it is more than the traceback of an error that the caller is told in one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, TuneError)

@@ -1,0 +1,342 @@
+"""A segment: the training of one trial up to its next decision, and what follows on the same worker.
+
+A `Segment` is the body of one Prefect task run. It carries out one command, then waits a little for the next
+one ("extension in place"), so that short stretches do not become a task run each; see docs/decisions/0002.
+
+Rules of this module:
+
+- A `Lease` is one trial's hold on one worker; it outlives the segment when the trial waits for a decision
+  longer than the segment may stay open.
+- Everything that happens is emitted as events, in order; nothing is decided here.
+- After a fault the worker is discarded. The segment then waits for the runner's verdict, so that the fault
+  and the verdict are durable before the task run retries or fails.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial, TrialCommand
+from tune_flows.core.events import (
+    CheckpointSaved,
+    Event,
+    TrialCompleted,
+    TrialFaulted,
+    TrialPaused,
+)
+from tune_flows.core.trial import CheckpointRef
+from tune_flows.executors.base import events_of, saved_at_stop
+from tune_flows.executors.ray.backlog import Backlog
+from tune_flows.executors.ray.rate_limited_log import Outlet, Quota
+from tune_flows.executors.ray.worker import Worker
+from tune_flows.executors.ray.worker_faults import WorkerFault
+from tune_flows.worker.host import Outcome, StartTrial, Stretch
+from tune_flows.worker.output import Line
+
+__all__ = ["HoldTrial", "Lease", "Order", "Segment", "SegmentFault", "Workplace"]
+
+_log = logging.getLogger(__name__)
+_trials_log = logging.getLogger("tune_flows.trials")
+_MAX_TOLD = 20
+"""Stretches that a task run's message names; a second of tiny trials holds hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTrial:
+    """Save the trial as it stands and free the worker: the session ends. No event tells the lease's end."""
+
+    trial_id: str
+    lease: int
+
+
+Order = PauseTrial | StopTrial | HoldTrial
+"""What ends a lease."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """One trial's hold on one worker."""
+
+    trial_id: str
+    number: int
+    supply: asyncio.Task[Worker]
+    """Brings the worker, once there is room for it and the delay after a fault is over."""
+    iteration: int = 0
+    """Iterations reported."""
+    order: Order | None = None
+    """What the trial was told while it trains; carried out between two steps."""
+    segment: "Segment | None" = None
+    """The segment that trains it or waits with it; None while no task run is open for it."""
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker; None: it has not come yet, or never will."""
+        came = self.supply.done() and not self.supply.cancelled() and self.supply.exception() is None
+        return self.supply.result() if came else None
+
+
+class Workplace(Protocol):
+    """What a segment needs of its executor."""
+
+    leases: dict[str, Lease]
+    """By trial id."""
+    batch_s: float
+    """Seconds after which a worker hands over what it has."""
+    open_s: float
+    """Seconds that a segment stays open for further work."""
+    checkpoint_at_end: bool
+    backlog: Backlog
+    """What was emitted and not taken yet."""
+    total_output: Quota
+    """Lines of output that the segments may log together."""
+
+    def emit(self, *events: Event) -> None:
+        """Something happened."""
+        ...
+
+    def release(self, worker: Worker) -> None:
+        """The worker has no trial any more."""
+        ...
+
+    async def discard(self, lease: Lease, fault: WorkerFault) -> None:
+        """The lease ended with a fault: hear its worker's last words, and end it."""
+        ...
+
+    def await_verdict(self, trial_id: str, segment: "Segment") -> None:
+        """The segment's trial faulted: it is given the next launch, or None if there is no further try."""
+        ...
+
+    def park(self, segment: "Segment") -> None:
+        """The segment waits for work; it takes a command through `Segment.give`."""
+        ...
+
+    def unpark(self, segment: "Segment") -> None:
+        """The segment waits no longer."""
+        ...
+
+
+class SegmentFault(Exception):
+    """The trial of a segment faulted; the task run is to retry if the trial is.
+
+    Args:
+        message: One line.
+        traceback: The whole text.
+        retry_delay_s: Seconds until the trial is tried again in this task run; None: it is not.
+    """
+
+    def __init__(self, message: str, traceback: str = "", *, retry_delay_s: float | None = None) -> None:
+        super().__init__(message)
+        self.traceback = traceback
+        self.retry_delay_s = retry_delay_s
+
+    @property
+    def will_retry(self) -> bool:
+        """Whether the trial is tried again in this task run."""
+        return self.retry_delay_s is not None
+
+
+class Segment:
+    """One open task run's worth of work."""
+
+    def __init__(self, workplace: Workplace, command: TrialCommand | HoldTrial) -> None:
+        self._workplace = workplace
+        self._next: TrialCommand | HoldTrial | None = command
+        self._opened = time.monotonic()
+        self._gift: asyncio.Future[TrialCommand | HoldTrial | None] | None = None
+        self._story: list[str] = []
+        self.lease: Lease | None = None
+        """The trial that waits in this segment for its decision; None: any launch is welcome."""
+        self.is_errand = isinstance(command, Order)
+        """Whether it only ends a lease for which no task run is open: it gets none of its own."""
+        self.trial_ids = [command.trial_id]
+        """The trials that it served, in order."""
+        self.outlet = Outlet(_LibraryLog(), workplace.total_output)
+        """Where the lines go that its trials print."""
+        self.title = self._title(command)
+
+    async def execute(self) -> str:
+        """Carry out the command and what is given after it; called again when the task run retries.
+
+        Returns:
+            What was done, for the state message of the task run.
+
+        Raises:
+            SegmentFault: A trial faulted; the runner has judged it.
+        """
+        try:
+            while self._next is not None:
+                command, self._next = self._next, None
+                await self._carry_out(command)
+                self._next = await self._wait_for_work()
+        finally:
+            self.outlet.flush()
+        told = ", ".join(self._story[:_MAX_TOLD])
+        more = len(self._story) - _MAX_TOLD
+        return f"{told} and {more} more" if more > 0 else told
+
+    def give(self, command: TrialCommand | HoldTrial | None) -> bool:
+        """Hand the waiting segment a command (None: close); False when it no longer waits."""
+        if self._gift is None or self._gift.done():
+            return False
+        self._gift.set_result(command)
+        return True
+
+    def _title(self, command: TrialCommand | HoldTrial) -> str:
+        lease = self._workplace.leases.get(command.trial_id)
+        begins = command.iteration if isinstance(command, LaunchSegment) else lease.iteration if lease else 0
+        if isinstance(command, Order):
+            return command.trial_id
+        return f"{command.trial_id} [{begins} to {'end' if command.until is None else command.until}]"
+
+    async def _wait_for_work(self) -> TrialCommand | HoldTrial | None:
+        left = self._workplace.open_s - (time.monotonic() - self._opened)
+        if left > 0 and not self.is_errand:
+            self._gift = asyncio.get_running_loop().create_future()
+            self._workplace.park(self)
+            try:
+                await asyncio.wait({self._gift}, timeout=left)
+            finally:
+                self._workplace.unpark(self)
+            if self._gift.done():
+                return self._gift.result()
+        if self.lease is not None:
+            self.lease.segment = None
+        return None
+
+    async def _carry_out(self, command: TrialCommand | HoldTrial) -> None:
+        lease = self._lease_for(command)
+        if lease is None:
+            return
+        try:
+            match command:
+                case LaunchSegment():
+                    start = StartTrial(
+                        trial_id=command.trial_id,
+                        lease=command.lease,
+                        config=command.config,
+                        iteration=command.iteration,
+                        time_total_s=command.time_total_s,
+                        checkpoint=command.checkpoint,
+                    )
+                    if worker := await self._supplied(lease):
+                        await self._train(lease, worker, start, Stretch(command.until, command.save_at))
+                case ContinueTrial():
+                    stretch = Stretch(command.until, command.save_at, command.config, command.checkpoint)
+                    if worker := lease.worker:
+                        await self._train(lease, worker, None, stretch)
+                case PauseTrial() | StopTrial() | HoldTrial():
+                    if worker := lease.worker:
+                        await self._obey(lease, worker, command)
+        except WorkerFault as fault:
+            await self._fault(lease, fault)
+
+    def _lease_for(self, command: TrialCommand | HoldTrial) -> Lease | None:
+        """The lease that the command is for; None when that one is over."""
+        lease = self._workplace.leases.get(command.trial_id)
+        if lease is None or lease.number != command.lease:
+            return None
+        lease.segment = self
+        self.lease = lease
+        if lease.trial_id not in self.trial_ids:
+            self.trial_ids.append(lease.trial_id)
+        return lease
+
+    async def _supplied(self, lease: Lease) -> Worker | None:
+        """The worker of a trial that was launched; None: it was told to end before that came.
+
+        Raises:
+            WorkerFault: The worker came to its end before it was ready.
+        """
+        await asyncio.wait({lease.supply})
+        if lease.supply.cancelled():
+            self.lease = None
+            return None
+        return lease.supply.result()
+
+    async def _train(
+        self, lease: Lease, worker: Worker, start: StartTrial | None, stretch: Stretch | None
+    ) -> None:
+        begun = lease.iteration
+        worker.listener.serve(lease.trial_id, self.outlet)
+        while True:
+            await self._workplace.backlog.wait_for_room(unless=lambda: lease.order)
+            batch = await worker.advance(start, stretch, batch_s=self._workplace.batch_s)
+            start = stretch = None
+            if batch.results:
+                lease.iteration = batch.results[-1].iteration
+            if batch.outcome is not Outcome.RUNNING:
+                self._story.append(f"{lease.trial_id} [{begun} to {lease.iteration}]")
+            self._workplace.emit(*events_of(lease.trial_id, lease.number, batch))
+            if batch.outcome is Outcome.COMPLETED:
+                self._end(lease, worker, TrialCompleted(lease.trial_id, lease.number, batch.reason))
+                return
+            if batch.outcome is Outcome.RUNNING:
+                if lease.order is not None:  # the interrupt came before the trial's start, which forgets it
+                    await worker.interrupt()
+            elif lease.order is not None:
+                await self._obey(lease, worker, lease.order)
+                return
+            elif batch.outcome is Outcome.WAITS:
+                return
+
+    async def _obey(self, lease: Lease, worker: Worker, order: Order) -> None:
+        if isinstance(order, HoldTrial):
+            await self._hold(lease, worker)
+            return
+        pauses = isinstance(order, PauseTrial)
+        if order.save if pauses else self._workplace.checkpoint_at_end:
+            self._emit_saved(lease, await worker.save())
+        self._emit_saved(lease, await worker.finish())
+        if pauses:
+            self._end(lease, worker, TrialPaused(lease.trial_id, lease.number))
+        else:
+            self._end(lease, worker, TrialCompleted(lease.trial_id, lease.number, order.reason))
+
+    async def _hold(self, lease: Lease, worker: Worker) -> None:
+        try:
+            self._workplace.emit(*saved_at_stop(lease.trial_id, lease.number, *await worker.hold()))
+            self._emit_saved(lease, await worker.finish())
+        except WorkerFault as fault:
+            _log.warning("%s could not be saved at the end of the session: %s", lease.trial_id, fault.message)
+        self._end(lease, worker, None)
+
+    def _emit_saved(self, lease: Lease, checkpoints: tuple[CheckpointRef, ...]) -> None:
+        for checkpoint in checkpoints:
+            self._workplace.emit(CheckpointSaved(lease.trial_id, lease.number, checkpoint))
+
+    def _end(self, lease: Lease, worker: Worker, event: TrialCompleted | TrialPaused | None) -> None:
+        self.lease = None
+        del self._workplace.leases[lease.trial_id]
+        self._workplace.release(worker)
+        if event is not None:
+            self._workplace.emit(event)
+
+    async def _fault(self, lease: Lease, fault: WorkerFault) -> None:
+        self.lease = None
+        del self._workplace.leases[lease.trial_id]
+        await self._workplace.discard(lease, fault)
+        event = TrialFaulted(lease.trial_id, lease.number, fault.kind, fault.message, fault.traceback)
+        if self.is_errand:  # no task run that could retry: another launch opens one of its own
+            self._workplace.emit(event)
+        else:
+            self._gift = asyncio.get_running_loop().create_future()
+            self._workplace.await_verdict(lease.trial_id, self)
+            self._workplace.emit(event)
+            self._next = await self._gift
+        raise SegmentFault(
+            f"{lease.trial_id}: {fault.message}",
+            fault.traceback,
+            retry_delay_s=self._next.delay_s if isinstance(self._next, LaunchSegment) else None,
+        ) from fault
+
+
+class _LibraryLog:
+    """Takes what trials print where there is no task run."""
+
+    def wants(self, level: int) -> bool:
+        return _trials_log.isEnabledFor(level)
+
+    def write(self, line: Line) -> None:
+        _trials_log.log(line.level, "%s: %s", line.trial_id, line.text)

@@ -1,0 +1,261 @@
+"""A Ray actor that holds one trial at a time, and the driver's handle on it."""
+
+import asyncio
+import contextlib
+import functools
+import pickle
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+import ray
+import ray.exceptions
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from tune_flows.core.errors import TuneError
+from tune_flows.core.events import FaultKind
+from tune_flows.core.trial import CheckpointRef
+from tune_flows.executors.bundles import Bundles
+from tune_flows.executors.ray.worker_faults import WorkerFault, translated
+from tune_flows.executors.ray.worker_output import Listener, Whereabouts, is_noise, is_own_file
+from tune_flows.executors.resources import Resources
+from tune_flows.worker.host import Batch, Outcome, StartTrial, Stretch, TrialHost
+from tune_flows.worker.output import Capture, Output
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+
+Heard = tuple[T, Output | None]
+"""An answer, and what was printed until then."""
+
+_MAX_BATCH = 10_000
+"""Results a worker hands over at a time."""
+_ANSWER_S = 5.0
+"""Seconds within which a worker must say for how long its step has run."""
+_SHORTEST_WAIT_S = 0.1
+
+
+# Signals get through while `advance` trains; all other calls come on one and the same thread. The method is
+# marked, not its call: a Ray client (`ray://`) knows no option for that.
+_SIGNALS = "signals"
+_signal: Any = ray.method(concurrency_group=_SIGNALS)
+
+
+class HostActor:
+    """What runs in the worker process: a `TrialHost`, reachable by calls, and the ear at what it prints."""
+
+    def __init__(self, host: Mapping[str, Any], objects: Mapping[str, ray.ObjectRef[Any]]) -> None:
+        self._capture = Capture(noise=is_noise, is_own=is_own_file, noisy_loggers=["ray"])
+        self._capture.install()
+        trainable = host["trainable"]
+        self._capture.audience.own = frozenset({trainable.identity.partition(":")[0].partition(".")[0]})
+        if objects:
+            values: list[Any] = ray.get(list(objects.values()))
+            trainable = trainable.bind(dict(zip(objects, values, strict=True)))
+        self._host = TrialHost(**{**host, "trainable": trainable}, upload_beside=True)
+        self._error: BaseException | None = None
+
+    @_signal
+    def ready(self) -> Whereabouts:
+        """Where the worker is; the answer says that it is there."""
+        return Whereabouts(ray.get_runtime_context().get_node_id(), self._capture.places())
+
+    @_signal
+    def output(self, whole: bool) -> Output | None:
+        """What was printed since the last answer."""
+        return self._capture.take(whole=whole)
+
+    @_signal
+    def silent_s(self) -> float:
+        """Seconds since the call under way last showed a sign of life."""
+        return self._host.silent_s
+
+    @_signal
+    def original_error(self) -> bytes | None:
+        """The exception that the user's code raised last, pickled; None: none, or it cannot be."""
+        try:
+            return pickle.dumps(self._error) if self._error is not None else None
+        except Exception:  # whatever an exception of the user's does when it is pickled
+            return None
+
+    def advance(self, start: StartTrial | None, stretch: Stretch | None, batch_s: float) -> Heard[Batch]:
+        """Train on; with `start`, on a new trial."""
+        try:
+            if start is not None:
+                self._capture.begin(start.trial_id)
+                self._host.start(start)
+            batch = self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
+        except TuneError as error:
+            self._error = error.__cause__
+            raise
+        return batch, self._capture.take(whole=batch.outcome is Outcome.COMPLETED)
+
+    def save(self) -> Heard[tuple[CheckpointRef, ...]]:
+        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
+        return self._host.save(), self._capture.take()
+
+    def hold(self) -> Heard[tuple[tuple[CheckpointRef, ...], CheckpointRef | None]]:
+        """Save the waiting trial for the next session."""
+        return self._host.hold(), self._capture.take()
+
+    def finish(self) -> Heard[tuple[tuple[CheckpointRef, ...], bool]]:
+        """End the waiting trial in order; its last checkpoints, and whether the process is stuck."""
+        saved = self._host.finish(save=False)
+        return (saved, self._host.is_stuck), self._capture.take(whole=True)
+
+    @_signal
+    def interrupt(self) -> None:
+        """Make `advance` return between two steps."""
+        self._host.interrupt()
+
+    def close(self) -> Heard[None]:
+        """End whatever is there, before the process is ended."""
+        self._host.close()
+        return None, self._capture.take(whole=True)
+
+
+class Worker:
+    """The driver's handle on one actor, for the driver's loop; a call that fails raises `WorkerFault`."""
+
+    def __init__(
+        self,
+        *,
+        host: "ray.ObjectRef[Any]",
+        objects: Mapping[str, "ray.ObjectRef[Any]"],
+        resources: Resources | Bundles,
+        step_timeout_s: float | None = None,
+    ) -> None:
+        self.is_stuck = False
+        """Whether a thread of user code did not end: the process can only be ended."""
+        self._step_timeout_s = step_timeout_s
+        self._group = _reserved(resources) if isinstance(resources, Bundles) else None
+        own = resources.bundles[0] if isinstance(resources, Bundles) else resources
+        actors = _actor_class().options(
+            num_cpus=own.cpu,
+            num_gpus=own.gpu,
+            memory=own.memory or None,
+            resources=dict(own.custom) or None,
+            scheduling_strategy=_first_bundle_of(self._group) if self._group is not None else None,
+        )
+        self._actor: Any = actors.remote(host, dict(objects))
+        self.listener = Listener(self._actor.output.remote)
+        """Hears what the trainable prints."""
+
+    async def ready(self) -> None:
+        """Wait until the worker has found a place and answers."""
+        with translated():
+            self.listener.whereabouts = await self._actor.ready.remote()
+
+    async def advance(self, start: StartTrial | None, stretch: Stretch | None, *, batch_s: float) -> Batch:
+        """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
+        batch: Batch = await self._watched(self._actor.advance.remote(start, stretch, batch_s))
+        self.is_stuck = batch.stuck
+        if self._step_timeout_s is not None and batch.silent_s >= self._step_timeout_s:
+            raise self._hung()
+        return batch
+
+    async def save(self) -> tuple[CheckpointRef, ...]:
+        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
+        return await self._watched(self._actor.save.remote())
+
+    async def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+        """Save the waiting trial for the next session; see `TrialHost.hold`."""
+        return await self._watched(self._actor.hold.remote())
+
+    async def finish(self) -> tuple[CheckpointRef, ...]:
+        """End the waiting trial in order; the checkpoints that were not handed over yet."""
+        saved, self.is_stuck = await self._watched(self._actor.finish.remote())
+        return saved
+
+    async def interrupt(self) -> None:
+        """Make a running `advance` return between two steps; a worker that is gone needs no interrupt."""
+        with contextlib.suppress(WorkerFault), translated():
+            await self._actor.interrupt.remote()
+
+    async def original_error(self) -> Exception | None:
+        """The exception that the user's code raised last; None: there is none, or it cannot be sent."""
+        try:
+            with translated():
+                pickled: bytes | None = await self._actor.original_error.remote()
+            error: object = pickle.loads(pickled) if pickled is not None else None
+        except Exception:  # the worker is gone, or whatever an exception of the user's does here
+            return None
+        return error if isinstance(error, Exception) else None
+
+    async def close(self) -> None:
+        """Let the trial clean up; a worker that is gone has nothing to clean."""
+        with contextlib.suppress(WorkerFault), translated():
+            _, output = await self._actor.close.remote()
+            self.listener.hear(output)
+
+    def kill(self) -> None:
+        """End the worker's process, and what it has started in its bundles."""
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(self._actor, no_restart=True)
+            if self._group is not None:
+                remove_placement_group(self._group)
+
+    async def _watched(self, answer: Awaitable[Heard[T]]) -> T:
+        """The answer; what was printed goes its own way, also while the call takes long."""
+        with self.listener.listening():
+            value, output = await self._unless_hung(answer)
+        await self.listener.settle()
+        self.listener.hear(output)
+        return value
+
+    async def _unless_hung(self, answer: Awaitable[T]) -> T:
+        """The answer, unless the user's code hangs: then the process is ended, nothing else would help."""
+        with translated():
+            if self._step_timeout_s is None:
+                return await answer
+            call = asyncio.ensure_future(_awaited(answer))
+            wait_s = self._step_timeout_s
+            while not (await asyncio.wait({call}, timeout=wait_s))[0]:
+                silent_s = await self._silent_s()
+                if silent_s is None or silent_s >= self._step_timeout_s:
+                    break
+                wait_s = max(self._step_timeout_s - silent_s, _SHORTEST_WAIT_S)
+            else:
+                return call.result()
+        self.kill()
+        await asyncio.wait({call}, timeout=_ANSWER_S)
+        if not call.cancel():
+            call.exception()  # that of the kill
+        raise self._hung()
+
+    def _hung(self) -> WorkerFault:
+        message = f"no sign of life within step_timeout_s={self._step_timeout_s:g}: its worker was ended"
+        return WorkerFault(FaultKind.INFRASTRUCTURE, message, "")
+
+    async def _silent_s(self) -> float | None:
+        """Seconds without a sign of life; None: the process does not even answer."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._actor.silent_s.remote()
+        except TimeoutError:
+            return None
+
+
+@functools.cache
+def _actor_class() -> Any:  # noqa: ANN401 - as `remote`
+    """The class of all actors: each one that Ray is told of it exports, and keeps as long as the job runs."""
+    remote: Any = ray.remote  # its overloads do not know concurrency_groups
+    return remote(concurrency_groups={_SIGNALS: 1})(HostActor)
+
+
+def _reserved(resources: Bundles) -> PlacementGroup:
+    """The group of a worker; Ray looks for its place while we go on."""
+    library: Any = placement_group  # its strategy has no literal type
+    return library([bundle.by_name() for bundle in resources.bundles], strategy=resources.strategy)
+
+
+def _first_bundle_of(group: PlacementGroup) -> PlacementGroupSchedulingStrategy:
+    """With what is started from there, in any bundle."""
+    return PlacementGroupSchedulingStrategy(
+        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+    )
+
+
+async def _awaited(answer: Awaitable[T]) -> T:
+    return await answer

@@ -1,0 +1,63 @@
+"""What an interrupted simulation was about: the training steps that were under way when it ended.
+
+A real crash costs time: steps are repeated. One that is carried on from here costs no virtual time, so that
+the simulation comes out as if it had never been interrupted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tune_flows.core.decisions import Record, TrialLaunched
+from tune_flows.core.events import Event, ResultsReported, TrialFaulted
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import Action, Trial, TrialStatus
+
+__all__ = ["StepUnderWay", "steps_under_way"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepUnderWay:
+    """Where a trial stood when the training step under way began."""
+
+    since: float
+    """Virtual time, in Unix seconds."""
+    iteration: int
+    """Iterations done by then."""
+
+
+def steps_under_way(history: Iterable[tuple[float, Sequence[Event | Record]]]) -> dict[str, StepUnderWay]:
+    """By trial the step that it was taking at the end of a history, for `SimulatedExecutor`.
+
+    A step began with the newest journalled result of its trial, or with the launch if there is none since. A
+    trial that a driver left behind is still taking it, however often it is left behind.
+
+    Args:
+        history: The loop iterations of a journal, from its beginning (`experiment.history`).
+    """
+    state = ExperimentState()
+    steps: dict[str, StepUnderWay] = {}
+    for at, records in history:
+        for record in records:
+            _begin(steps, state, record, at)
+            state.apply(record)
+            steps = {i: step for i, step in steps.items() if i in state.held or _trains(state.trials[i])}
+    return steps
+
+
+def _trains(trial: Trial) -> bool:
+    """Whether it holds a worker, or did when its driver died, and was not told to pause."""
+    return trial.status in (TrialStatus.RUNNING, TrialStatus.PENDING) and trial.pending is not Action.PAUSE
+
+
+def _begin(steps: dict[str, StepUnderWay], state: ExperimentState, record: Event | Record, at: float) -> None:
+    match record:
+        case ResultsReported():
+            for result in state.fresh(record)[-1:]:
+                steps[record.trial_id] = StepUnderWay(result.timestamp, result.iteration)
+        case TrialFaulted() if state.holder(record.trial_id, record.lease):
+            steps.pop(record.trial_id, None)  # tried again, it begins anew
+        case TrialLaunched():
+            checkpoint = state.trials[record.trial_id].start
+            steps.setdefault(record.trial_id, StepUnderWay(at, checkpoint.iteration if checkpoint else 0))
+        case _:
+            pass

@@ -1,0 +1,300 @@
+"""The shell around the runner: gather events, step, commit, act. All I/O of the loop is here.
+
+Nothing is acted on before it is durable, and while a commit is in flight the workers go on training. What one
+iteration gathers is one journal object, however many results it carries.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from contextvars import copy_context
+from functools import partial
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from tune_flows.core.codec import record_to_json
+from tune_flows.core.commands import DeleteCheckpoint
+from tune_flows.core.decisions import FaultJudged
+from tune_flows.core.errors import ExperimentFenced, MetricNotReported, StorageError
+from tune_flows.core.events import (
+    CapacityChanged,
+    DriverStarted,
+    DriverStopped,
+    Event,
+    TrialCompleted,
+    TrialFaulted,
+    TrialPaused,
+)
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import TrialStatus
+from tune_flows.executors.base import TrialExecutor
+from tune_flows.experiment.checkpoint_deleter import TIDY_S, Janitor
+from tune_flows.experiment.experiment import Experiment, collect_orphans
+from tune_flows.experiment.snapshotter import Snapshots
+from tune_flows.experiment.stop_requests import listening
+from tune_flows.runner.runner import Step, TrialRunner
+from tune_flows.store import CheckpointStore, Journal, error_key
+
+__all__ = ["Driver", "Observer"]
+
+_log = logging.getLogger(__name__)
+_LAST_CALL_S = 2.0
+"""Seconds that a commit gets which is under way when the run is cancelled and the storage does not answer."""
+_AT_ONCE_S = 5.0
+"""Seconds that other trials get at most where the first that fails is to end the run at once."""
+_LOOK_EVERY_S = 30.0
+"""Seconds without an event after which the driver looks whether another one has taken over."""
+_MOST_WARNINGS = 20
+_ENDS = TrialPaused | TrialCompleted | TrialFaulted
+
+Args = ParamSpec("Args")
+T = TypeVar("T")
+
+
+class Observer(Protocol):
+    """Watches the loop; what it does has no part in the decisions."""
+
+    def on_step(self, state: ExperimentState, step: Step) -> None:
+        """A loop iteration is durable."""
+        ...
+
+
+class Driver:
+    """Runs an experiment to its end, or until the session is stopped.
+
+    Args:
+        experiment: Looked at already; the driver claims it.
+        executor: Not started yet; the driver starts it and shuts it down.
+        checkpoints: Where dropped checkpoints are deleted.
+        clock: Unix time in seconds.
+        observers: Told of each durable step.
+        snapshot_every: Records and results between two snapshots at least.
+        shutdown_grace_s: Seconds that a stopped session gives running trials to end their step and to save.
+    """
+
+    def __init__(
+        self,
+        *,
+        experiment: Experiment,
+        executor: TrialExecutor,
+        checkpoints: CheckpointStore,
+        clock: Callable[[], float],
+        observers: Sequence[Observer] = (),
+        snapshot_every: int = 1000,
+        shutdown_grace_s: float = 10.0,
+    ) -> None:
+        self._experiment = experiment
+        self._executor = executor
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._observers = list(observers)
+        self._snapshot_every = snapshot_every
+        self._grace_s = shutdown_grace_s
+        self.was_asked = False
+        """Whether it was a request to stop (`tune-flows stop`) that ended the session."""
+        self._why_stop: str | None = None
+        self._waits_for: asyncio.Task[Any] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._janitor = Janitor(checkpoints)
+        self._tidies_for_s = 0.0
+
+    def stop(self, reason: str) -> None:
+        """End the session in order, soon; the next one carries the experiment on. From the driver's loop.
+
+        What is asked for once is under way: another call changes nothing. To end at once, cancel `run`: the
+        journal is whole then too, but the workers' newest results and states are lost.
+
+        Args:
+            reason: For the journal, in a few words.
+        """
+        if self._why_stop is None:
+            self._why_stop = reason
+            _log.warning(
+                "The session ends: %s. Running trials have %g s to end their step and to save.",
+                reason,
+                self._grace_s,
+            )
+            self._experiment.store.give_up(self._grace_s + _LAST_CALL_S)
+            self._janitor.give_up(self._grace_s + _LAST_CALL_S)
+            if self._waits_for is not None:
+                self._waits_for.cancel()
+
+    def _stop_as_asked(self, reason: str) -> None:
+        self.was_asked = self._why_stop is None
+        self.stop(reason)
+
+    async def run(self) -> ExperimentState | None:
+        """Run until the experiment has ended or `stop` was called.
+
+        Returns:
+            The state it ended or was left in; None: it was stopped before anything was recorded.
+
+        Raises:
+            ResourcesUnavailable: The executor cannot run even one trial. Final.
+            PolicyError, MetricNotReported: See `TrialRunner.step`. Final.
+            ExperimentFenced: Another driver has taken over. Final.
+            StorageError: A commit failed beyond the retry budget.
+        """
+        try:
+            return await self._drive()
+        except MetricNotReported as error:
+            if await asyncio.to_thread(self._experiment.discard):
+                raise
+            raise MetricNotReported(
+                f"{error} As there are checkpoints, {self._experiment.store.url} is kept: carry it on with a "
+                "trainable that reports the metric, or name another metric under another name."
+            ) from error
+
+    async def _drive(self) -> ExperimentState | None:
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self._shut_down)
+            try:
+                return await self._to_the_end(ending)
+            except (asyncio.CancelledError, ExperimentFenced, StorageError):
+                # nothing that waits for the storage, such as a snapshot, holds the end of the workers up
+                self._experiment.store.give_up(_LAST_CALL_S)
+                self._janitor.give_up()
+                raise
+
+    async def _to_the_end(self, ending: AsyncExitStack) -> ExperimentState | None:
+        slots = await self._unless_stopped(self._executor.start())
+        if slots is None:
+            return None
+        journal, runner, first = await asyncio.to_thread(self._experiment.claim)
+        _warn_of(runner.differences)
+        snapshots = Snapshots(journal, least=self._snapshot_every)
+        ending.push_async_callback(snapshots.close)
+        listens = listening(self._experiment.store, journal.epoch, self._stop_as_asked)
+        await ending.enter_async_context(listens)
+        self._beside_the_loop("orphans stay", collect_orphans, self._checkpoints, runner.state.copy())
+        events: Sequence[Event] = [
+            DriverStarted(journal.epoch, self._clock()),
+            *first,
+            CapacityChanged(slots),
+        ]
+        if self._why_stop is not None:
+            return None
+        await self._iterate(journal, runner, snapshots, events)
+        while runner.state.ended is None and self._why_stop is None:
+            at_once = _fails_at_once(runner.state)
+            events = await (self._ends(runner.state) if at_once else self._next_events(journal, runner))
+            await self._iterate(journal, runner, snapshots, events)
+        if runner.state.ended is None and self._why_stop is not None:
+            events = await self._executor.stop(self._grace_s)
+            events.append(DriverStopped(self._clock(), self._why_stop))
+            await self._iterate(journal, runner, snapshots, events)
+        self._tidies_for_s = TIDY_S if runner.state.ended is not None else 0.0
+        return runner.state
+
+    async def _ends(self, state: ExperimentState) -> Sequence[Event]:
+        """End all trials, which were told to stop, without waiting for steps that take long."""
+        events = await self._executor.stop(min(self._grace_s, _AT_ONCE_S))
+        ended = {event.trial_id for event in events if isinstance(event, _ENDS)}
+        left = [trial for trial in state.live_trials() if trial.trial_id not in ended]
+        return [*events, *(TrialCompleted(trial.trial_id, trial.lease, "given up") for trial in left)]
+
+    async def _shut_down(self) -> None:
+        await self._executor.shutdown()
+        self._janitor.give_up(self._tidies_for_s)
+        await asyncio.gather(self._janitor.close(), *self._beside)
+        self._committer.shutdown()
+
+    async def _iterate(
+        self, journal: Journal, runner: TrialRunner, snapshots: Snapshots, events: Sequence[Event]
+    ) -> None:
+        now = self._clock()
+        step = runner.step(events, now)
+        if step.records:
+            records = [record_to_json(record) for record in step.records]
+            seq = await self._committed(journal.append, records, at=now)
+            snapshots.after_commit(runner, step, seq)
+            if journal.can_pack:
+                self._beside_the_loop("a resume will take longer", journal.write_packs)
+            self._write_errors(runner.state, step)
+        for command in step.commands:
+            if isinstance(command, DeleteCheckpoint):
+                self._janitor.delete(command.checkpoint)
+            else:
+                self._executor.submit(command)
+        self._tell_observers(runner.state, step)
+
+    def _tell_observers(self, state: ExperimentState, step: Step) -> None:
+        """One that raises is told no more: it has no part in the experiment."""
+        for observer in list(self._observers):
+            try:
+                observer.on_step(state, step)
+            except Exception:
+                self._observers.remove(observer)
+                _log.exception("%s is left out from here on", type(observer).__name__)
+
+    async def _next_events(self, journal: Journal, runner: TrialRunner) -> Sequence[Event]:
+        """What has happened; empty when time was up first, or the session is to be stopped.
+
+        Where nothing happens for long, no commit would tell of a takeover: so it looks for one.
+        """
+        left_s = runner.seconds_to_deadline(self._clock())
+        wait_s = _LOOK_EVERY_S if left_s is None else min(left_s, _LOOK_EVERY_S)
+        events = await self._unless_stopped(self._executor.next_events(), wait_s)
+        if events is None and self._why_stop is None:
+            with suppress(StorageError):  # the next commit will tell
+                await self._committed(journal.require_ownership)
+        return events or ()
+
+    async def _committed(self, write: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+        """What `write` returns, on the journal's thread; what it logs there is of this run."""
+        work = partial(copy_context().run, write, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._committer, work)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T | None:
+        """What `work` returns; None: it was cancelled, as time was up or the session is to be stopped."""
+        if self._why_stop is not None:
+            work.close()
+            return None
+        self._waits_for = task = asyncio.create_task(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        finally:
+            self._waits_for = None
+            task.cancel()
+        await asyncio.wait({task})
+        ours = self._why_stop is not None or not done
+        return None if task.cancelled() and ours else task.result()
+
+    def _write_errors(self, state: ExperimentState, step: Step) -> None:
+        """The whole error of each trial that has just failed for good, as a file of its own."""
+        for record in step.records:
+            if isinstance(record, FaultJudged) and not record.retry:
+                text = f"{state.trials[record.trial_id].error}\n".encode()
+                put, key = self._experiment.store.put, error_key(record.trial_id)
+                self._beside_the_loop("an error is in the journal only", put, key, text)
+
+    def _beside_the_loop(
+        self, otherwise: str, tidy: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs
+    ) -> None:
+        """Tidy up on a thread; what fails there is a line in the log, not the end of the run."""
+
+        async def run() -> None:
+            try:
+                await asyncio.to_thread(tidy, *args, **kwargs)
+            except StorageError as error:
+                _log.warning("%s: %s", otherwise, error)
+
+        task = asyncio.create_task(run())
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+
+def _fails_at_once(state: ExperimentState) -> bool:
+    """Whether the run is to fail now; all trials that are left were told to stop."""
+    if state.stopping is None or state.rules.fail_fast != "raise":
+        return False
+    return any(trial.status is TrialStatus.ERRORED for trial in state.trials.values())
+
+
+def _warn_of(differences: Sequence[str]) -> None:
+    for difference in differences[:_MOST_WARNINGS]:
+        _log.warning("replaying the journal, a policy decides differently today; %s", difference)
+    if len(differences) > _MOST_WARNINGS:
+        _log.warning("... and %d further decisions are others today", len(differences) - _MOST_WARNINGS)

@@ -1,0 +1,118 @@
+"""What the workers of running trials are told: from decisions to commands, each lease told once.
+
+Rules of this module:
+
+- An order goes out when the trial stands at its decision point, or at once when it was overruled meanwhile.
+- What was ordered is remembered by lease, not stored: leases end with the driver, and a trial that is
+  launched again is told anew.
+"""
+
+from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial
+from tune_flows.core.decisions import TrialContinued, TrialLaunched
+from tune_flows.core.trial import Action, Trial
+from tune_flows.runner.backoff import Backoff
+from tune_flows.runner.policy_calls import Policies
+from tune_flows.runner.step_builder import Turn
+
+__all__ = ["Orders"]
+
+
+class Orders:
+    """Launches trials, sends them on and ends their leases.
+
+    Args:
+        turn: The loop iteration that the commands belong to.
+        policies: Asked how far a trial trains.
+    """
+
+    def __init__(self, turn: Turn, policies: Policies) -> None:
+        self._turn = turn
+        self._policies = policies
+        self._backoff = Backoff()
+        self._ended: dict[str, int] = {}
+        """By trial the lease that was told to pause or to stop."""
+        self._clones: dict[str, int] = {}
+        """By trial the lease whose worker still has to be told that it goes on as a copy of another trial."""
+
+    def launch(self, trial: Trial | None) -> bool:
+        """Grant the trial (None: none) a worker; whether one was granted."""
+        proposed = save_at = None
+        if trial is not None:
+            # A trial that was told to stop is launched only to save its last checkpoint, where it stands.
+            until, save_at = (trial.iteration, None) if trial.pending else self._next_stretch(trial)
+            proposed = TrialLaunched(trial.trial_id, trial.lease + 1, until)
+        launched = self._turn.settle(proposed, TrialLaunched)
+        if launched is None:
+            return False
+        trial = self._turn.state.trials[launched.trial_id]
+        self._turn.order(
+            LaunchSegment(
+                trial_id=trial.trial_id,
+                lease=trial.lease,
+                config=trial.config,
+                iteration=trial.iteration,
+                time_total_s=trial.last_result.time_total_s if trial.last_result else 0.0,
+                until=launched.until,
+                save_at=save_at,
+                checkpoint=trial.start,
+                delay_s=self._backoff.delay_s(trial, self._turn.state.rules.retry_delay_s),
+            )
+        )
+        return True
+
+    def hold_off(self, trial: Trial) -> None:
+        """The trial faulted: its next launch waits a little."""
+        self._backoff.note(trial)
+
+    def as_clone(self, trial: Trial) -> None:
+        """The trial became a copy of another one; its worker hears of it when it is sent on."""
+        self._clones[trial.trial_id] = trial.lease
+
+    def send_on(self, trial: Trial) -> None:
+        """The worker stands at its decision point: end its lease if that was decided, else let it train on.
+
+        Nothing happens for a second copy of the event: the trial was sent beyond this point already.
+        """
+        if trial.pending is not None:
+            self.end(trial, save=not trial.is_saved)
+        elif trial.until is not None and trial.iteration >= trial.until:
+            self._go_on(trial)
+
+    def end(self, trial: Trial, *, save: bool = True) -> None:
+        """Have the pending PAUSE or STOP carried out.
+
+        A worker that was told to pause is not told to stop any more: it is free in a moment either way.
+
+        Args:
+            trial: Running.
+            save: Whether a pause needs a checkpoint; an interrupted worker may be further than is known here.
+        """
+        if self._ended.get(trial.trial_id) == trial.lease:
+            return
+        self._ended[trial.trial_id] = trial.lease
+        if trial.pending is Action.STOP:
+            self._turn.order(StopTrial(trial.trial_id, trial.lease, trial.reason or "stopped"))
+        else:
+            self._turn.order(PauseTrial(trial.trial_id, trial.lease, save))
+
+    def _go_on(self, trial: Trial) -> None:
+        until, save_at = self._next_stretch(trial)
+        proposed = TrialContinued(trial.trial_id, until)
+        continued = self._turn.settle(proposed, TrialContinued, trial_id=trial.trial_id)
+        if continued is None:
+            return
+        is_clone = self._clones.pop(trial.trial_id, None) == trial.lease
+        config, checkpoint = (trial.config, trial.checkpoint) if is_clone else (None, None)
+        self._turn.order(
+            ContinueTrial(trial.trial_id, trial.lease, continued.until, save_at, config, checkpoint)
+        )
+
+    def _next_stretch(self, trial: Trial) -> tuple[int | None, int | None]:
+        """Where the trial next waits for a decision, and where it must have saved a checkpoint."""
+        asked = self._policies.next_decision(trial)
+        save_at = asked if self._policies.scheduler.saves_at_decisions else None
+        cap = self._turn.state.rules.max_steps_per_task
+        if cap is None:
+            return asked, save_at
+        capped = trial.iteration + cap
+        return (capped if asked is None else min(asked, capped)), save_at

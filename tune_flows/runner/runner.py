@@ -1,0 +1,313 @@
+"""The driver's mind: `TrialRunner.step(events, now) -> Step`, a pure function of the journal.
+
+Rules of this module:
+
+- No I/O, no clock, no randomness of its own: events and the time come in, records and commands go out.
+- `Step.records` is what the state went through, in order, so folding the journal gives the live state.
+- Policies hear of things in the order of the journal, and of nothing else.
+- A step in which nothing happened asks nobody: what is asked but not recorded would be missing on replay.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tune_flows.core.codec import partition, state_from_json, state_to_json
+from tune_flows.core.commands import Command, DeleteCheckpoint
+from tune_flows.core.decisions import (
+    Decision,
+    ExperimentEnded,
+    FaultJudged,
+    Record,
+    StopDecided,
+    TrialDecided,
+)
+from tune_flows.core.errors import PolicyError
+from tune_flows.core.events import (
+    CheckpointSaved,
+    DriverStarted,
+    DriverStopped,
+    Event,
+    FaultKind,
+    ResultsReported,
+    TrialCompleted,
+    TrialFaulted,
+    TrialsReopened,
+)
+from tune_flows.core.objective import Objective
+from tune_flows.core.rules import Rules
+from tune_flows.core.state import ExperimentState
+from tune_flows.core.trial import Action, Result, Trial
+from tune_flows.runner.budgets import survives
+from tune_flows.runner.checkpoint_gc import Clearing
+from tune_flows.runner.completion import Endings
+from tune_flows.runner.dispatch import Orders
+from tune_flows.runner.policy_calls import Policies
+from tune_flows.runner.slots import Slots
+from tune_flows.runner.step_builder import Turn
+from tune_flows.schedulers.base import TrialScheduler
+from tune_flows.search.base import SearchAlg
+
+__all__ = ["Rules", "RunnerSnapshot", "Step", "TrialRunner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One loop iteration: what to make durable, and what to do once it is."""
+
+    records: tuple[Event | Record, ...]
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSnapshot:
+    """A runner between two steps; does not change with it."""
+
+    state: ExperimentState
+    search_alg: dict[str, Any]
+    """What its `dump_state` gave."""
+    scheduler: dict[str, Any]
+    """What its `dump_state` gave."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            "state": state_to_json(self.state),
+            "search_alg": self.search_alg,
+            "scheduler": self.scheduler,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RunnerSnapshot":
+        """What `to_json` wrote.
+
+        Raises:
+            CorruptJournalError: The state is none that this version knows.
+        """
+        return cls(state_from_json(data["state"]), data["search_alg"], data["scheduler"])
+
+
+class TrialRunner:
+    """Decides what happens next.
+
+    Args:
+        search_alg: Set up already, or with its state loaded.
+        scheduler: Set up already, or with its state loaded.
+        objective: The metric and its direction.
+        rules: Limits and budgets until the first `RulesChanged`.
+        state: Where the experiment stands, its rules included; None: a new one.
+    """
+
+    def __init__(
+        self,
+        *,
+        search_alg: SearchAlg,
+        scheduler: TrialScheduler,
+        objective: Objective,
+        rules: Rules | None = None,
+        state: ExperimentState | None = None,
+    ) -> None:
+        self.state = state if state is not None else ExperimentState(rules=rules or Rules())
+        self._turn = Turn(self.state)
+        self._policies = Policies(search_alg, scheduler)
+        self._clearing = Clearing(self._turn)
+        self._orders = Orders(self._turn, self._policies)
+        self._endings = Endings(self._turn, self._policies, self._orders, objective)
+        self._slots = Slots(self._turn, self._policies, self._orders, self._endings)
+
+    def snapshot(self) -> RunnerSnapshot:
+        """Everything another runner needs to go on from here.
+
+        Raises:
+            PolicyError: The state of a policy cannot be dumped; the policy is as it was.
+        """
+        search_alg, scheduler = self._policies.dumped()
+        return RunnerSnapshot(self.state.copy(), search_alg, scheduler)
+
+    @property
+    def differences(self) -> Sequence[str]:
+        """Recorded decisions that today's policies would not have taken, by policy; found by `replay`."""
+        return [f"{self._policies.whose(found)}: {found}" for found in self._turn.tape.differences]
+
+    def step(self, events: Sequence[Event], now: float) -> Step:
+        """Take in what happened; say what follows.
+
+        Args:
+            events: In the order in which they happened; may be empty.
+            now: Unix time in seconds.
+
+        Raises:
+            PolicyError: A policy raised, broke its contract, or left the experiment with nothing to do.
+                Final.
+            MetricNotReported: A trial ended and the metric was never seen. Final.
+        """
+        turn = self._turn
+        turn.begin()
+        for event in events:
+            self._take(event)
+        self._spend_time(now)
+        if turn.records:
+            self.state.at(now)
+            self._go_on()
+        return Step(tuple(turn.records), tuple(filter(self._is_due, turn.commands)))
+
+    def replay(self, records: Sequence[Event | Record], now: float) -> None:
+        """Live one recorded loop iteration again: state and policies are then as they were after it."""
+        events, decisions = partition(records)
+        self._turn.tape.load(decisions)
+        try:
+            self.step(events, now)
+        finally:
+            left = self._turn.tape.unload()
+        for record in left:
+            self._turn.catch_up(record)
+        self.state.at(now)
+
+    def seconds_to_deadline(self, now: float) -> float | None:
+        """Seconds from `now` (Unix time) until the time budget is spent; None: nothing to wait for."""
+        budget = self.state.rules.time_budget_s
+        if budget is None or self.state.stopping is not None:
+            return None
+        return max(0.0, budget - self.state.elapsed_at(now))
+
+    # -- what happened -----------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, TrialsReopened):
+            self._reopen(event)
+            return
+        before = self.state.holder(getattr(event, "trial_id", ""), getattr(event, "lease", 0))
+        self._turn.take(event)
+        if isinstance(event, DriverStarted):
+            for trial in list(self.state.waiting_trials()):
+                self._endings.lost(trial)
+        if isinstance(event, DriverStopped):
+            for trial in list(self.state.live_trials()):
+                self._clearing.drop_surplus(trial.trial_id)
+        if before is None:
+            return
+        self._take_of(before, event)
+        after = self.state.trials[before.trial_id]
+        if before.interim not in (None, after.interim, *after.checkpoints):
+            self._clearing.delete_unneeded((before.interim,))
+
+    def _take_of(self, before: Trial, event: Event) -> None:
+        """What happened to a trial that holds a worker."""
+        match event:
+            case ResultsReported():
+                self._take_results(event)
+            case CheckpointSaved():
+                self._clearing.drop_surplus(event.trial_id)
+            case TrialCompleted() if before.pending is not Action.STOP:
+                self._endings.complete(self.state.trials[event.trial_id])
+            case TrialFaulted():
+                self._judge(before, event)
+            case _:
+                pass
+
+    def _reopen(self, event: TrialsReopened) -> None:
+        known = (self.state.trials.get(trial_id) for trial_id in event.trial_ids)
+        over = [trial for trial in known if trial is not None and trial.is_over]
+        self._turn.take(event)
+        for trial in over:
+            if event.restart:
+                self._clearing.delete_unneeded((*trial.kept, *([trial.interim] if trial.interim else ())))
+            self._policies.added(self.state.trials[trial.trial_id])
+            self._endings.consult()
+
+    def _take_results(self, event: ResultsReported) -> None:
+        for result in self.state.fresh(event):
+            is_over = self.state.trials[event.trial_id].pending is Action.STOP
+            trial = self.state.apply_result(event.trial_id, result)
+            if is_over:
+                continue  # trained on until the stop reached it; the policies have heard of its end
+            if result.done:
+                self._endings.complete(trial)
+            else:
+                self._take_result(trial, result)
+        if event.waits:
+            self._orders.send_on(self.state.trials[event.trial_id])
+
+    def _take_result(self, trial: Trial, result: Result) -> None:
+        proposed = self._as_record(trial, self._policies.result(trial, result))
+        decided = self._turn.settle(
+            proposed, TrialDecided, trial_id=trial.trial_id, iteration=result.iteration
+        )
+        if decided is not None and decided.source is not None:
+            self._orders.as_clone(trial)
+            if self.state.rules.num_to_keep is not None:
+                self._clearing.delete_unneeded(trial.kept)
+        if decided is not None and decided.action is Action.STOP:
+            self._endings.complete(self.state.trials[trial.trial_id])
+        else:
+            self._endings.consult()
+
+    def _as_record(self, trial: Trial, decision: Decision) -> TrialDecided | None:
+        """The decision with YIELD resolved; None when the trial simply goes on as it was told to."""
+        action = decision.action
+        if action is Action.YIELD:
+            others = any(other.trial_id != trial.trial_id for other in self.state.waiting_trials())
+            action = Action.PAUSE if others or self.state.may_create else Action.CONTINUE
+        if action is Action.STOP:
+            reason = f"stopped by {self._policies.scheduler.kind()}"
+            return TrialDecided(trial.trial_id, trial.iteration, action, reason)
+        is_told = trial.pending is Action.PAUSE
+        source_id = decision.source or (trial.trial_id if decision.config is not None else None)
+        decided = TrialDecided(trial.trial_id, trial.iteration, Action.PAUSE if is_told else action)
+        if source_id is not None and self._source(source_id).checkpoint is not None:
+            config = trial.config if decision.config is None else decision.config
+            return replace(decided, source=source_id, config=config)
+        return None if is_told or action is Action.CONTINUE else decided
+
+    def _source(self, trial_id: str) -> Trial:
+        if trial_id not in self.state.trials:
+            scheduler = self._policies.scheduler.kind()
+            raise PolicyError(f"{scheduler}: got exploit({trial_id!r}), expected the id of a trial.")
+        return self.state.trials[trial_id]
+
+    def _judge(self, before: Trial, event: TrialFaulted) -> None:
+        trial, rules = self.state.trials[event.trial_id], self.state.rules
+        self._orders.hold_off(trial)
+        # what is lost of a trial that was told to stop is only the worker's word that it has done so
+        is_through = event.kind is not FaultKind.TRAINABLE and self._endings.is_through(trial)
+        proposed = FaultJudged(trial.trial_id, retry=is_through or survives(event.kind, trial, rules))
+        judged = self._turn.settle(proposed, FaultJudged, trial_id=trial.trial_id)
+        if judged is None:
+            return
+        if judged.retry and event.kind is FaultKind.RESTORE:
+            self._clearing.give_up_start(before)
+        self._endings.lost(self.state.trials[trial.trial_id])
+        if trial.pending is not Action.STOP:
+            self._policies.errored(self.state.trials[trial.trial_id], final=not judged.retry)
+            self._endings.consult()
+        if not judged.retry and rules.fail_fast and self.state.stopping is None:
+            self._turn.settle(StopDecided(f"fail_fast: {trial.trial_id} failed"), StopDecided)
+
+    # -- what next ---------------------------------------------------------------------------
+
+    def _is_due(self, command: Command) -> bool:
+        """Whether it is not void already: a worker may report its end right after its decision point."""
+        if isinstance(command, DeleteCheckpoint):
+            return True
+        return self.state.holder(command.trial_id, command.lease) is not None
+
+    def _spend_time(self, now: float) -> None:
+        budget, state = self.state.rules.time_budget_s, self.state
+        if budget is None or state.stopping is not None or state.ended is not None:
+            return
+        if state.elapsed_at(now) >= budget:
+            self._turn.settle(StopDecided(f"time budget of {budget:g} s spent"), StopDecided)
+
+    def _go_on(self) -> None:
+        state = self.state
+        if state.ended is not None:
+            return
+        if state.stopped is None:
+            if state.stopping is not None:
+                self._endings.stop_all(state.stopping)
+            else:
+                self._slots.fill()
+        if not state.live and not state.may_create:
+            self._endings.require_metric(state.trials.values())
+            reason = "search exhausted" if state.exhausted else "all trials done"
+            self._turn.settle(ExperimentEnded(state.stopping or reason), ExperimentEnded)

@@ -1,0 +1,127 @@
+"""Two notes beside the log: how the newest session is run, and that its driver is asked to end it.
+
+Neither is history: the state follows from the log alone, and an experiment without them is whole.
+
+Rules of this module:
+
+- A request names the epoch of the driver that it is for. No other driver looks for it, so one that was never
+  answered stops nobody later.
+- The driver removes the request when it has heard it: that is its answer.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tune_flows.core.errors import CorruptJournalError
+from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.objects import ObjectStore
+
+__all__ = [
+    "SESSION_KEY",
+    "STOP_PREFIX",
+    "Session",
+    "read_session",
+    "read_stop_request",
+    "remove_stop_request",
+    "request_stop",
+    "write_session",
+]
+
+SESSION_KEY = "session.json"
+STOP_PREFIX = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How a driver runs the experiment."""
+
+    epoch: int
+    """Of the driver that wrote it."""
+    writer: str
+    """Host and process of that driver."""
+    settings: dict[str, Any]
+    """JSON values, as the layer above gave them."""
+
+
+def write_session(store: ObjectStore, session: Session, *, at: float | None = None) -> None:
+    """Say how the newest session is run; what the session before said is replaced.
+
+    Args:
+        store: The experiment's objects.
+        session: What to say.
+        at: Seconds since 1970; None: now.
+
+    Raises:
+        StorageError: The storage refused or did not answer.
+    """
+    head = {"kind": "session", "epoch": session.epoch, "writer": session.writer}
+    store.put(SESSION_KEY, seal({**head, "at": _now(at), "settings": session.settings}))
+
+
+def read_session(store: ObjectStore) -> Session | None:
+    """How the newest session is run; None: it did not say.
+
+    Raises:
+        CorruptJournalError: The note is torn, foreign or of a newer format. Final.
+        StorageError: The storage refused or did not answer.
+    """
+    data = store.get(SESSION_KEY)
+    if data is None:
+        return None
+    where = store.url_of(SESSION_KEY)
+    head, _ = unseal(data, where=where, kind="session")
+    epoch, writer, settings = head.get("epoch"), head.get("writer"), head.get("settings")
+    if not (isinstance(epoch, int) and isinstance(writer, str) and isinstance(settings, dict)):
+        raise CorruptJournalError(f"{where}: its first line lacks epoch, writer or settings.")
+    return Session(epoch, writer, cast("dict[str, Any]", settings))
+
+
+def request_stop(store: ObjectStore, epoch: int, *, who: str, at: float | None = None) -> bool:
+    """Ask the driver of `epoch` to end its session in order.
+
+    Args:
+        store: The experiment's objects.
+        epoch: Of the driver.
+        who: Who asks, for its log and the journal.
+        at: Seconds since 1970; None: now.
+
+    Returns:
+        False: somebody has asked before, and was not heard yet.
+
+    Raises:
+        StorageError: The storage refused or did not answer.
+    """
+    head = {"kind": "stop", "epoch": epoch, "by": who, "at": _now(at)}
+    return store.create(_stop_key(epoch), seal(head))
+
+
+def read_stop_request(store: ObjectStore, epoch: int) -> str | None:
+    """Who asks the driver of `epoch` to end its session; None: nobody does, or was heard.
+
+    Raises:
+        CorruptJournalError: The request is torn, foreign or of a newer format. Final.
+        StorageError: The storage refused or did not answer.
+    """
+    data = store.get(_stop_key(epoch))
+    if data is None:
+        return None
+    head, _ = unseal(data, where=store.url_of(_stop_key(epoch)), kind="stop")
+    return str(head.get("by") or "somebody")
+
+
+def remove_stop_request(store: ObjectStore, epoch: int) -> None:
+    """It was heard, or is withdrawn; none there is fine.
+
+    Raises:
+        StorageError: The storage refused or did not answer.
+    """
+    store.delete(_stop_key(epoch))
+
+
+def _now(at: float | None) -> float:
+    return time.time() if at is None else at
+
+
+def _stop_key(epoch: int) -> str:
+    return f"{STOP_PREFIX}/{epoch:012d}.json"

@@ -1,0 +1,175 @@
+"""One trial of a class Trainable: its steps are taken on the thread that asks for them."""
+
+import os
+import time
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from tune_flows.core.errors import TrainableError
+from tune_flows.core.trial import CheckpointRef, Result
+from tune_flows.trainable.api import Trainable
+from tune_flows.trainable.checkpoint import Checkpoint
+from tune_flows.worker.checkpoint_backend import local_disk
+from tune_flows.worker.messages import Outcome
+from tune_flows.worker.metrics import flattened
+from tune_flows.worker.run import RunParts
+from tune_flows.worker.user_code import end_if_forked, log_cleanup_fault, trainable_error, user_code
+
+__all__ = ["ClassRun"]
+
+_PATIENCE = 0.05
+"""Share of a step's time that a batch waits for an upload, so that the checkpoint comes with it."""
+
+
+class ClassRun:
+    """Steps a Trainable and saves its checkpoints.
+
+    Args:
+        parts: What the host gives to every run.
+        config: The trial's configuration; the run keeps it.
+        checkpoint: Where to start from; None: from scratch.
+        checkpoint_frequency: Save after every so many iterations; 0: never.
+        kept: A Trainable of the trial before, to be taken over if it agrees.
+    """
+
+    def __init__(
+        self,
+        parts: RunParts,
+        config: dict[str, Any],
+        checkpoint: CheckpointRef | None,
+        *,
+        checkpoint_frequency: int,
+        kept: Trainable | None = None,
+    ) -> None:
+        self._parts = parts
+        self._ledger = parts.ledger
+        self._frequency = checkpoint_frequency
+        self._trainable: Trainable | None = kept
+        try:
+            self.restart(config, checkpoint)
+        except BaseException:
+            self.end()
+            raise
+
+    def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
+        """Go on as `config` from `checkpoint`; the trial's own count of iterations goes on."""
+        kept = self._trainable
+        with user_code():
+            taken_over = kept is not None and bool(kept.reset_config(config))
+        if kept is None or not taken_over:
+            self.end()
+            with user_code():
+                kept = self._parts.spec.make(
+                    config, trial_id=self._parts.trial_id, iteration=self._ledger.iteration
+                )
+        kept.config, kept.trial_id, kept.iteration = config, self._parts.trial_id, self._ledger.iteration
+        self._trainable = kept
+        if checkpoint is not None:
+            self._load(kept, checkpoint)
+
+    def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
+        """Step until there is a reason to come back."""
+        ledger, trainable, clock = self._ledger, self._standing(), self._parts.clock
+        deadline, pid = time.monotonic() + batch_s, os.getpid()
+        while True:
+            if ledger.ended is not None:
+                return Outcome.COMPLETED
+            if ledger.due:
+                return Outcome.WAITS
+            if interrupted.is_set():
+                return Outcome.INTERRUPTED
+            self._parts.courier.check()
+            if ledger.results and (len(ledger.results) >= max_results or time.monotonic() >= deadline):
+                # The next step may be long, and what arrives meanwhile is handed over only after it.
+                self._parts.courier.wait(_PATIENCE * ledger.results[-1].time_this_iter_s)
+                return Outcome.RUNNING
+            clock.start()
+            try:
+                reported = trainable.step()
+            except (Exception, SystemExit) as error:
+                raise trainable_error(error) from error
+            finally:
+                end_if_forked(pid)
+            seconds, timestamp = clock.lap(trainable.config, ledger.iteration + 1)
+            metrics, done = flattened(reported)
+            result, ends = ledger.judged(metrics, seconds, timestamp, reason="done" if done else None)
+            trainable.iteration = result.iteration
+            self._save_if_due(result)
+            ledger.add(result, ends)
+
+    def save(self) -> None:
+        """Send a checkpoint of this moment, unless the newest one is of this moment or the class has none."""
+        self._save(self._ledger.iteration, self._ledger.last)
+
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
+        return self._ledger.take()
+
+    def wake(self) -> None:
+        """Nothing sleeps here."""
+
+    def end(self) -> bool:
+        """Clean up; a fault in it is only logged. Always True: there is no thread that could be left."""
+        trainable, self._trainable = self._trainable, None
+        if trainable is not None:
+            try:
+                trainable.cleanup()
+            except (Exception, SystemExit):
+                log_cleanup_fault(self._parts.trial_id)
+        return True
+
+    def hand_over(self) -> Trainable | None:
+        """The Trainable, for the next trial; this run is over."""
+        trainable, self._trainable = self._trainable, None
+        return trainable
+
+    def _standing(self) -> Trainable:
+        if self._trainable is None:
+            raise TrainableError(f"{self._parts.trial_id}: its Trainable has ended.")
+        return self._trainable
+
+    def _save_if_due(self, result: Result) -> None:
+        must_be_durable = result.iteration == self._ledger.save_at
+        if must_be_durable or (self._frequency and result.iteration % self._frequency == 0):
+            self._save(result.iteration, result)
+        if must_be_durable:
+            self._parts.courier.settle()
+
+    def _save(self, iteration: int, result: Result | None) -> None:
+        courier = self._parts.courier
+        if courier.newest_iteration == iteration or not self._parts.spec.can_checkpoint:
+            return
+        folder = self._parts.scratch.fresh()
+        self._save_into(folder, iteration)
+        courier.send(iteration, folder, result)
+
+    def _save_into(self, folder: Path, iteration: int) -> None:
+        with user_code():
+            data = self._standing().save_checkpoint(folder)
+            wrote = next(folder.iterdir(), None) is not None
+            if isinstance(data, str | Path) and Path(data) == folder:  # as those of Ray Tune do
+                data = None
+            _check_saved(data, wrote)
+            files = Checkpoint.from_dict(data).as_files() if data is not None else {}
+        with local_disk(f"{self._parts.trial_id}: writing the checkpoint of iteration {iteration}"):
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+
+    def _load(self, trainable: Trainable, ref: CheckpointRef) -> None:
+        with self._parts.scratch.folder() as folder:
+            self._parts.courier.fetch(ref, folder)
+            checkpoint = Checkpoint.from_directory(folder)
+            with user_code():
+                trainable.load_checkpoint(checkpoint.to_dict() if checkpoint.is_dict else folder)
+
+
+def _check_saved(data: object, wrote: bool) -> None:
+    if data is not None and not isinstance(data, dict):
+        raise TrainableError(
+            f"save_checkpoint(): got a {type(data).__name__}, expected None or the folder (files were "
+            "written), or a dict."
+        )
+    if (data is not None) == wrote:
+        did = "wrote files and returned a dict" if wrote else "wrote no file and returned nothing"
+        raise TrainableError(f"save_checkpoint(): it {did}, expected either files or a dict.")

@@ -1,0 +1,88 @@
+"""What one trial has done since it started here, counted and judged in one place."""
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+from tune_flows.core.trial import Result
+from tune_flows.worker.messages import StartTrial
+
+__all__ = ["Criteria", "Ledger"]
+
+
+class Criteria(Protocol):
+    """Stop criteria, such as `tune_flows.stoppers.StopCriteria`."""
+
+    def reason(self, result: Result) -> str | None:
+        """Why the trial ends with this result; None: it goes on."""
+        ...
+
+
+class Ledger:
+    """Counts iterations, turns metrics into results and says when it is time to wait or to end."""
+
+    __slots__ = (
+        "_known",
+        "_stop",
+        "_time_total_s",
+        "ended",
+        "handed_over",
+        "iteration",
+        "last",
+        "results",
+        "save_at",
+        "until",
+    )
+
+    def __init__(self, start: StartTrial, stop: Criteria) -> None:
+        self._known = start.iteration
+        self._stop = stop
+        self._time_total_s = start.time_total_s
+        self.iteration = start.checkpoint.iteration if start.checkpoint else 0
+        self.handed_over = self.iteration
+        """Iteration up to which the results were taken."""
+        self.last: Result | None = None
+        """What the newest iteration reported; None before the first one here."""
+        self.until: int | None = None
+        self.save_at: int | None = None
+        self.results: list[Result] = []
+        self.ended: str | None = None
+        """Why the trial has ended itself."""
+
+    @property
+    def due(self) -> bool:
+        """Whether the trial stands at its decision point."""
+        return self.until is not None and self.iteration >= self.until
+
+    def judged(
+        self, metrics: dict[str, Any], seconds: float, timestamp: float, *, reason: str | None = None
+    ) -> tuple[Result, str | None]:
+        """What one more iteration gives, not counted yet, and why it is the last one; None: it is not.
+
+        An iteration that was journalled already counts no time, but it may end the trial as it would have
+        then.
+
+        Args:
+            metrics: What was reported.
+            seconds: How long the iteration took.
+            timestamp: Unix time in seconds at its end.
+            reason: Why it is the last one in any case.
+        """
+        iteration = self.iteration + 1
+        time_total_s = self._time_total_s + (seconds if iteration > self._known else 0.0)
+        result = Result(iteration, metrics, seconds, time_total_s, timestamp, reason is not None)
+        if reason is None:
+            reason = self._stop.reason(result)
+        return (result if reason is None else replace(result, done=True)), reason
+
+    def add(self, result: Result, reason: str | None) -> None:
+        """Count what `judged` gave; a repeated iteration gives no result to hand over."""
+        self.iteration, self._time_total_s = result.iteration, result.time_total_s
+        self.ended, self.last = reason, result
+        if result.iteration > self._known:
+            self.results.append(result)
+
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
+        taken, self.results = tuple(self.results), []
+        self.handed_over = self.iteration
+        return taken

@@ -1,0 +1,57 @@
+"""What the two kinds of trials, class and function, have in common inside a worker."""
+
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Protocol
+
+from tune_flows.core.trial import CheckpointRef, Result
+from tune_flows.trainable.resolve import TrainableSpec
+from tune_flows.worker.checkpoint_backend import Scratch
+from tune_flows.worker.checkpoint_uploader import Courier
+from tune_flows.worker.messages import Outcome
+from tune_flows.worker.progress_tracker import Ledger
+from tune_flows.worker.step_clock import StepClock
+
+__all__ = ["Run", "RunParts"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What the host gives to a run."""
+
+    spec: TrainableSpec
+    trial_id: str
+    experiment_name: str
+    ledger: Ledger
+    courier: Courier
+    scratch: Scratch
+    clock: StepClock
+    resources: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Run(Protocol):
+    """One trial while it is in this worker; raises `TrainableError` and `InfrastructureError`."""
+
+    def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
+        """Train until there is a reason to come back."""
+        ...
+
+    def take(self) -> tuple[Result, ...]:
+        """Results since the last call."""
+        ...
+
+    def save(self) -> None:
+        """Send a checkpoint of this moment, if there is one to make."""
+        ...
+
+    def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
+        """Go on as `config` from `checkpoint`."""
+        ...
+
+    def wake(self) -> None:
+        """An interrupt was set; from any thread."""
+        ...
+
+    def end(self) -> bool:
+        """Clean up, once; whether nothing of the user's code runs any more."""
+        ...
