@@ -6,12 +6,12 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from tune_flows.tasks.refcounted import shared
+from tune_flows.tasks.refcounted import refcounted
 
 __all__ = ["console_may_break"]
 
 
-@shared
+@refcounted
 @contextmanager
 def console_may_break() -> Generator[None]:
     """A log line that nobody can read any more is dropped; rich, by which Prefect logs, would exit."""

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout, Pause
 from prefect.states import Cancelled, Crashed
 
-from tune_flows.tasks.watch import ASK_S, Cause, Watch
+from tune_flows.tasks.watch import ASK_S, StopReason, Watch
 
 __all__ = ["ended_from_outside", "wait_while_paused"]
 
@@ -23,17 +23,17 @@ def ended_from_outside(watch: Watch) -> Any:  # noqa: ANN401 - a flow may return
         Pause: The run was suspended: its process ends, and the state stays as it is.
     """
     match watch.cause:
-        case Cause.SUSPENDED:
+        case StopReason.SUSPENDED:
             raise Pause(state=watch.state)
-        case Cause.ORPHANED:
+        case StopReason.ORPHANED:
             return Crashed(message=f"The process that had started this run is gone. {_CARRIED_ON}")
-        case Cause.ASKED:
+        case StopReason.ASKED:
             return Cancelled(message=f"Stopped on request. {_CARRIED_ON}")
         case _:
             return Cancelled(message=f"Cancelled. {_CARRIED_ON}")
 
 
-def wait_while_paused(watch: Watch, *, ask_s: float = ASK_S) -> Cause | None:
+def wait_while_paused(watch: Watch, *, ask_s: float = ASK_S) -> StopReason | None:
     """Wait, without resources, until neither the paused run nor the one that it is part of is PAUSED.
 
     Returns:
@@ -43,7 +43,7 @@ def wait_while_paused(watch: Watch, *, ask_s: float = ASK_S) -> Cause | None:
         FlowPauseTimeout: It was not resumed in time.
     """
     with get_client(sync_client=True) as client:
-        while watch.cause is Cause.PAUSED and watch.state is not None:
+        while watch.cause is StopReason.PAUSED and watch.state is not None:
             limit = watch.state.state_details.pause_timeout
             if limit is not None and time.time() > limit.timestamp():
                 raise FlowPauseTimeout("Flow run was paused and never resumed.")

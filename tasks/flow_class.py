@@ -20,7 +20,7 @@ from prefect.utilities.callables import parameter_docstrings
 
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.parameters.codec import as_json
-from tune_flows.parameters.presets import Narrowed, require_call, require_types
+from tune_flows.parameters.presets import FlowPreset, require_call, require_types
 
 __all__ = ["TuneFlow", "tune_flow"]
 
@@ -106,7 +106,7 @@ class TuneFlow(Flow[P, R]):
         Raises:
             InvalidParameter: There is no such parameter, it is given twice, or its value cannot be. Final.
         """
-        narrowed = Narrowed.of(self.fn, trainable, fixed, presets or {})
+        narrowed = FlowPreset.of(self.fn, trainable, fixed, presets or {})
         about = description or narrowed.description
         base = copy(self)
         said = parameter_docstrings(inspect.getdoc(self.fn))

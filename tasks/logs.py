@@ -14,7 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import flow_run_logger
 
-from tune_flows.tasks.refcounted import shared
+from tune_flows.tasks.refcounted import refcounted
 from tune_flows.worker.output import Line
 
 __all__ = ["TaskRunLog", "flow_logger", "is_of_trial", "library_logs_in_run"]
@@ -139,7 +139,7 @@ def library_logs_in_run() -> Generator[None]:
             _library.removeHandler(handler)
 
 
-@shared
+@refcounted
 @contextmanager
 def _library_is_heard() -> Generator[None]:
     of_trials = logging.getLogger(_TRIALS)

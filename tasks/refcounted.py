@@ -4,10 +4,12 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 
-__all__ = ["shared"]
+__all__ = ["refcounted"]
 
 
-def shared(setting: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+def refcounted(
+    setting: Callable[[], AbstractContextManager[None]],
+) -> Callable[[], AbstractContextManager[None]]:
     """Decorator of a context manager for many: the first who enters it makes the setting, the last undoes it.
 
     Each for itself, one that leaves would restore what another one still needs, or what that one has made.

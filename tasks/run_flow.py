@@ -9,10 +9,12 @@ from prefect.exceptions import CancelledRun
 from tune_flows.core.errors import TuneError
 from tune_flows.results.tune_result import TuneResult
 
-__all__ = ["called"]
+__all__ = ["run_flow"]
 
 
-def called(flow: Flow[Any, TuneResult], parameters: dict[str, Any], *, tracebacks: bool) -> TuneResult | None:
+def run_flow(
+    flow: Flow[Any, TuneResult], parameters: dict[str, Any], *, tracebacks: bool
+) -> TuneResult | None:
     """What the flow returns; None: its run was cancelled or stopped before the experiment had ended.
 
     Args:

@@ -26,9 +26,9 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from tune_flows.tasks.at_exit import confirm_cancelled_at_exit
-from tune_flows.tasks.watchdog import witnessed
+from tune_flows.tasks.watchdog import watched_over
 
-__all__ = ["ASK_S", "Cause", "Watch", "WatchedRun"]
+__all__ = ["ASK_S", "StopReason", "Watch", "WatchedRun"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _PARENT_S = 1.0
 """Seconds between two looks at the parent process."""
 
 
-class Cause(Enum):
+class StopReason(Enum):
     """Why the session was stopped."""
 
     CANCELLED = auto()
@@ -57,7 +57,7 @@ class Cause(Enum):
     """The worker that had started this process, and would report its end, is gone."""
 
 
-_GRAVEST_FIRST = (Cause.CANCELLED, Cause.SUSPENDED, Cause.PAUSED)
+_GRAVEST_FIRST = (StopReason.CANCELLED, StopReason.SUSPENDED, StopReason.PAUSED)
 """Of those that states of runs are, where two runs differ."""
 
 
@@ -88,7 +88,7 @@ class WatchedRun:
         managed = reported and (named or multiprocessing.parent_process() is not None)
         return cls(ids, here, os.getppid() if managed else None)
 
-    def witnessed(self) -> AbstractContextManager[None]:
+    def watched_over(self) -> AbstractContextManager[None]:
         """Have the run's end reported where nobody else does it.
 
         That is where this process is killed with the one that had started it; and in a script, where the run
@@ -97,7 +97,7 @@ class WatchedRun:
         if self.parent is None:
             confirm_cancelled_at_exit(*self.here)
             return nullcontext()
-        return witnessed(*self.here, run_count=flow_run.run_count)
+        return watched_over(*self.here, run_count=flow_run.run_count)
 
 
 class Watch:
@@ -118,7 +118,7 @@ class Watch:
         deadline: float | None = None,
         ask_s: float = ASK_S,
     ) -> None:
-        self.cause: Cause | None = None
+        self.cause: StopReason | None = None
         """Why it was stopped; None: it was not."""
         self.state: State | None = None
         """The state of the run that was the cause."""
@@ -150,7 +150,7 @@ class Watch:
         self.cause = next((cause for cause in _GRAVEST_FIRST if cause in found), None)
         self.state = None if self.cause is None else found[self.cause]
 
-    def _found(self, cause: Cause, reason: str) -> None:
+    def _found(self, cause: StopReason, reason: str) -> None:
         if self.cause is None:
             self.cause = cause
             self.left_s = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -178,18 +178,18 @@ class Watch:
     async def _at_clock(self) -> None:
         if self._deadline is not None:
             await asyncio.sleep(max(0.0, self._deadline - time.monotonic()))
-            self._found(Cause.OUT_OF_TIME, "max_wall_time_s is over")
+            self._found(StopReason.OUT_OF_TIME, "max_wall_time_s is over")
 
     async def _at_parent(self) -> None:
         if self.run.parent is not None:
             while os.getppid() == self.run.parent:
                 await asyncio.sleep(_PARENT_S)
-            self._found(Cause.ORPHANED, "the process that had started this run is gone")
+            self._found(StopReason.ORPHANED, "the process that had started this run is gone")
 
 
-def _cause(state: State) -> Cause | None:
+def _cause(state: State) -> StopReason | None:
     if state.is_cancelling() or state.is_cancelled():
-        return Cause.CANCELLED
+        return StopReason.CANCELLED
     if state.is_paused():
-        return Cause.SUSPENDED if state.state_details.pause_reschedule else Cause.PAUSED
+        return StopReason.SUSPENDED if state.state_details.pause_reschedule else StopReason.PAUSED
     return None

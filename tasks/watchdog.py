@@ -23,7 +23,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-__all__ = ["main", "witnessed"]
+__all__ = ["main", "watched_over"]
 
 _OTHERS_S = 10.0
 """Seconds that others get to report the end of the run."""
@@ -34,7 +34,7 @@ _MESSAGE = "The process of this run was killed. The next run with its name carri
 
 
 @contextmanager
-def witnessed(*run_ids: UUID, run_count: int) -> Generator[None]:
+def watched_over(*run_ids: UUID, run_count: int) -> Generator[None]:
     """Have the end of these flow runs reported if this process dies within the block.
 
     Args:

@@ -41,7 +41,7 @@ from tune_flows.tasks.observers.events import ExperimentEvents
 from tune_flows.tasks.observers.progress import Progress, live_progress
 from tune_flows.tasks.observers.trial_log import TrialNews, tell_ended, tell_errors
 from tune_flows.tasks.segment import quiet_segments, run_as_task
-from tune_flows.tasks.watch import Cause, Watch, WatchedRun
+from tune_flows.tasks.watch import StopReason, Watch, WatchedRun
 from tune_flows.trainable import resolve_trainable
 
 __all__ = ["tune"]
@@ -223,17 +223,17 @@ def tune(
             shutdown_grace_s=grace_s,
         )
         watch = Watch(WatchedRun.present(), driver.stop, deadline=None if wall_s is None else began + wall_s)
-        with watch.run.witnessed():
+        with watch.run.watched_over():
             reached = _drive(driver, watch, progress, artifacts, experiment.store)
         state = reached or replace(state or ExperimentState(), ended=None)  # what is left to do was not begun
-        if driver.was_asked:
-            watch.cause = Cause.ASKED
-        if watch.cause is Cause.PAUSED and state.ended is None and wait_while_paused(watch) is None:
+        if driver.was_requested:
+            watch.cause = StopReason.ASKED
+        if watch.cause is StopReason.PAUSED and state.ended is None and wait_while_paused(watch) is None:
             if reached is not None:
                 arguments["resume"] = "auto"  # what was asked for has been done
             arguments["max_wall_time_s"] = watch.left_s
             return tune.fn(**arguments)
-        if watch.cause is not None and state.ended is None and watch.cause is not Cause.OUT_OF_TIME:
+        if watch.cause is not None and state.ended is None and watch.cause is not StopReason.OUT_OF_TIME:
             return ended_from_outside(watch)
     else:
         tell_ended(name, state, flow_logger())

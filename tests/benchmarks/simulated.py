@@ -16,7 +16,7 @@ import sys
 import time
 
 from tests.benchmarks.counting import CountingStore
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.events import ResultsReported
 from tune_flows.executors.simulated.executor import SimulatedExecutor
 from tune_flows.experiment.driver import Driver
@@ -79,7 +79,7 @@ SHAPES = {"one": Apart, "many": Together}
 
 def shop(url, trials, executor=Apart, observers=()):
     """An experiment of `trials` trials of 20 results."""
-    return Shop(
+    return SimulatedExperiment(
         url,
         num_samples=trials,
         slots=SLOTS,

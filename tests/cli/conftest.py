@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.experiment.simulated_experiment import Odd, Shop
+from tests.experiment.simulated_experiment import Odd, SimulatedExperiment
 from tests.experiment.test_stopping import run_and_stop
 from tune_flows.cli import main
 from tune_flows.core.errors import TrainableError
@@ -53,7 +53,7 @@ def boom(trial_id: str, lease: int, iteration: int) -> Exception | None:
     return TrainableError("boom\nTraceback") if (trial_id, iteration) == ("trial-00001", 2) else None
 
 
-def taken_over(shop: Shop) -> None:
+def taken_over(shop: SimulatedExperiment) -> None:
     """A driver takes the experiment over, says who it is, and has recorded nothing yet."""
     experiment = shop.experiment()
     experiment._settings = {"ray_address": None}
@@ -68,12 +68,12 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         # it runs as long as the tests do
         patch.setattr("tests.experiment.simulated_experiment.EPOCH_S", time.time() + 3600)
-        Shop(f"{folder}/running").run_and_die(20, durable=True)
-        run_and_stop(Shop(f"{folder}/stopped"), 12)
-    Shop(f"{folder}/ended", fault=boom).run()
-    Shop(f"{folder}/silent").run_and_die(20, durable=True)
-    Shop(f"{folder}/new").run_and_die(2, durable=False)
-    Shop(f"{folder}/odd", trainable=Odd, num_samples=2).run()
-    Shop(f"{folder}/many", num_samples=30, slots=8, stop={"training_iteration": 2}).run()
+        SimulatedExperiment(f"{folder}/running").run_and_die(20, durable=True)
+        run_and_stop(SimulatedExperiment(f"{folder}/stopped"), 12)
+    SimulatedExperiment(f"{folder}/ended", fault=boom).run()
+    SimulatedExperiment(f"{folder}/silent").run_and_die(20, durable=True)
+    SimulatedExperiment(f"{folder}/new").run_and_die(2, durable=False)
+    SimulatedExperiment(f"{folder}/odd", trainable=Odd, num_samples=2).run()
+    SimulatedExperiment(f"{folder}/many", num_samples=30, slots=8, stop={"training_iteration": 2}).run()
     (folder / "notes").mkdir()
     return folder

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import Call, taken_over
-from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.simulated_experiment import Curve, SimulatedExperiment
 from tests.experiment.test_stopping import run_and_stop
 from tests.s3_server import s3, s3_url  # noqa: F401
 from tune_flows import ExperimentNotFound, ExperimentView, open_experiment
@@ -94,7 +94,7 @@ def test_ls_keeps_no_view_until_the_end(
 
 def test_ls_goes_on_after_a_damaged_one(call: Call, tmp_path: Path):
     for name in ("good", "bad"):
-        Shop(f"{tmp_path}/{name}", num_samples=1).run()
+        SimulatedExperiment(f"{tmp_path}/{name}", num_samples=1).run()
     (tmp_path / "bad" / "experiment.json").write_text("{}")
     said = call("ls", tmp_path)
     assert said.code == 1
@@ -150,7 +150,7 @@ def test_show_cuts_cells_and_not_what_identifies(call: Call, storage: Path, monk
 
 
 def test_show_says_who_drives(call: Call, tmp_path: Path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     experiment = shop.experiment()
     experiment._settings = {"ray_address": None}
     experiment.look()
@@ -159,7 +159,7 @@ def test_show_says_who_drives(call: Call, tmp_path: Path):
 
 
 def test_show_says_who_is_about_to_drive(call: Call, tmp_path: Path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     run_and_stop(shop, 12)
     assert "driver " not in call("show", shop.url).out
     taken_over(shop)
@@ -168,7 +168,7 @@ def test_show_says_who_is_about_to_drive(call: Call, tmp_path: Path):
 
 @pytest.mark.parametrize("options", [[], ["--watch"]])
 def test_show_does_without_a_note_that_is_damaged(call: Call, tmp_path: Path, options: list[str]):
-    shop = Shop(f"{tmp_path}/e", num_samples=1)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=1)
     shop.run()
     (tmp_path / "e" / SESSION_KEY).write_bytes(b"")
     said = call("show", shop.url, *options)
@@ -177,7 +177,7 @@ def test_show_does_without_a_note_that_is_damaged(call: Call, tmp_path: Path, op
 
 def test_a_metric_may_be_called_like_a_line_or_a_column(call: Call, tmp_path: Path):
     for metric in ("trial", "checkpoint", "CONFIG"):
-        shop = Shop(f"{tmp_path}/{metric}", trainable=Misleading, metric=metric, num_samples=2)
+        shop = SimulatedExperiment(f"{tmp_path}/{metric}", trainable=Misleading, metric=metric, num_samples=2)
         shop.run()
         best = open_experiment(shop.url).best_trial
         value = f"{best.metrics[metric]:.6g}"
@@ -285,8 +285,8 @@ def test_what_the_storage_refuses_is_exit_code_1(call: Call, storage: Path, s3_u
 
 
 def test_on_s3(call: Call, s3_url: str):  # noqa: F811
-    Shop(f"{s3_url}/tuning/a", num_samples=1).run()
-    Shop(f"{s3_url}/tuning/b", num_samples=1).run_and_die(5, durable=True)
+    SimulatedExperiment(f"{s3_url}/tuning/a", num_samples=1).run()
+    SimulatedExperiment(f"{s3_url}/tuning/b", num_samples=1).run_and_die(5, durable=True)
     assert {one["name"]: one["state"] for one in call("ls", f"{s3_url}/tuning", "--json").json} == {
         "a": "ended",
         "b": "silent",

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Call
-from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.simulated_experiment import Curve, SimulatedExperiment
 from tests.experiment.test_golden import golden  # noqa: F401
 from tune_flows import InvalidParameter, open_experiment, tune
 from tune_flows.cli import run as command
-from tune_flows.cli.options import Given, Options, assigned
+from tune_flows.cli.options import Options, RunArguments, assigned
 from tune_flows.cli.spec_file import read_spec
 from tune_flows.core.rules import Rules
 from tune_flows.parameters.session import settings_of
@@ -83,7 +83,7 @@ def test_a_specification_that_cannot_be_read(tmp_path: Path, case: str):
 
 
 def test_options_win_over_the_specification_and_set_over_options():
-    given = Given(
+    given = RunArguments(
         {"num_samples": 1, "scheduler": "asha", "search_alg": {"type": "random", "seed": 1}}, "file"
     )
     options = Options(
@@ -110,7 +110,7 @@ def test_options_win_over_the_specification_and_set_over_options():
 
 def test_the_mapping_that_was_given_stays_as_it_was():
     spec: dict[str, Any] = {"scheduler": {"type": "asha"}}
-    given = Given(spec, "file")
+    given = RunArguments(spec, "file")
     given.override({}, ["scheduler.max_t=3"])
     assert spec == {"scheduler": {"type": "asha"}}
 
@@ -118,7 +118,7 @@ def test_the_mapping_that_was_given_stays_as_it_was():
 @pytest.mark.parametrize("setting", ["x", "=1", "a..b=1", 'a={"b"', "a=[1"])
 def test_an_assignment_that_is_none(setting: str):
     with pytest.raises(InvalidParameter, match=r"^--set"):
-        Given({}, "file").override({}, [setting])
+        RunArguments({}, "file").override({}, [setting])
 
 
 def test_values_are_json_and_else_text():
@@ -133,7 +133,7 @@ def test_values_are_json_and_else_text():
 
 
 def test_an_error_says_where_its_parameter_comes_from():
-    given = Given({"stop": {}, "metric": 3}, "spec.yaml")
+    given = RunArguments({"stop": {}, "metric": 3}, "spec.yaml")
     given.override({"num_samples": 0}, ["stop.loss=x"])
     blamed = {
         "num_samples: got 0": "--num-samples: num_samples: got 0",
@@ -147,9 +147,9 @@ def test_an_error_says_where_its_parameter_comes_from():
 
 def test_names_are_checked_before_anything_runs():
     with pytest.raises(InvalidParameter, match=r"^spec: num_sample: .* Did you mean 'num_samples'\?"):
-        Given({"num_sample": 1}, "spec").check_names(tune.fn)
+        RunArguments({"num_sample": 1}, "spec").check_names(tune.fn)
     with pytest.raises(InvalidParameter, match=r"^param_space: got nothing"):
-        Given({"trainable": "a:b"}, "spec").check_names(tune.fn)
+        RunArguments({"trainable": "a:b"}, "spec").check_names(tune.fn)
 
 
 def test_every_option_is_a_parameter_of_tune():
@@ -186,7 +186,7 @@ def test_a_trainable_that_only_its_program_can_name_is_not_resumed(call: Call, t
     class Local(Curve):
         """Its name says that it is local."""
 
-    Shop(f"{tmp_path}/local", num_samples=1, trainable=Local).run()
+    SimulatedExperiment(f"{tmp_path}/local", num_samples=1, trainable=Local).run()
     said = call("resume", tmp_path / "local")
     assert said.code == 2
     assert "only the program that defines it can name" in said.err
@@ -200,7 +200,7 @@ def test_what_was_begun_without_a_record_is_not_resumed(call: Call, storage: Pat
 
 
 def test_a_note_that_is_damaged_is_all_that_has_to_go_before_a_resume(call: Call, tmp_path: Path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     (tmp_path / "e" / SESSION_KEY).write_bytes(b"")
     said = call("resume", shop.url)
@@ -221,7 +221,7 @@ def test_settings_are_what_no_record_holds():
 
 def test_the_parameters_of_an_experiment_are_those_of_tune(tmp_path: Path):
     rules = Rules(max_failures=2, num_to_keep=1, time_budget_s=99.0, max_concurrent_trials=2)
-    shop = Shop(f"{tmp_path}/e", {"type": "asha", "max_t": 9}, rules=rules)
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "asha", "max_t": 9}, rules=rules)
     experiment = shop.experiment()
     experiment._settings = settings_of(
         {"ray_address": "auto", "checkpoint_config": {"checkpoint_frequency": 3}}
@@ -251,6 +251,6 @@ def test_an_experiment_of_an_earlier_version_has_parameters_too(golden: Any):  #
 
 def test_a_grid_counts_samples_and_not_trials(tmp_path: Path):
     space = {"x": {"type": "grid_search", "values": [0.1, 0.2, 0.3]}}
-    shop = Shop(f"{tmp_path}/e", search_alg={"type": "grid"}, space=space, num_samples=2)
+    shop = SimulatedExperiment(f"{tmp_path}/e", search_alg={"type": "grid"}, space=space, num_samples=2)
     assert len(shop.run().trials) == 6
     assert open_experiment(shop.url).parameters()["num_samples"] == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Call, taken_over
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.experiment.test_stopping import run_and_stop
 from tune_flows import open_experiment
 from tune_flows.cli import stop as command
@@ -40,7 +40,7 @@ class Leisurely(Calm):
 
 
 @contextmanager
-def at_work(shop: Shop, **options: Any) -> Iterator[threading.Thread]:
+def at_work(shop: SimulatedExperiment, **options: Any) -> Iterator[threading.Thread]:
     """A driver on a thread of its own."""
     begun = threading.Event()
 
@@ -63,13 +63,13 @@ def at_work(shop: Shop, **options: Any) -> Iterator[threading.Thread]:
 
 
 @pytest.fixture
-def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedExperiment:
     monkeypatch.setattr(stop_requests, "LOOK_S", 0.05)
     monkeypatch.setattr(command, "_LOOK_S", 0.05)
-    return Shop(f"{tmp_path}/e", num_samples=None, executor=Calm)
+    return SimulatedExperiment(f"{tmp_path}/e", num_samples=None, executor=Calm)
 
 
-def test_a_driver_that_hears(call: Call, endless: Shop):
+def test_a_driver_that_hears(call: Call, endless: SimulatedExperiment):
     with at_work(endless) as thread:
         said = call("stop", endless.url)
         thread.join(timeout=20)
@@ -83,7 +83,7 @@ def test_a_driver_that_hears(call: Call, endless: Shop):
     assert "no driver is at work; the newest session ended" in again.err
 
 
-def test_a_driver_that_takes_its_time(call: Call, endless: Shop):
+def test_a_driver_that_takes_its_time(call: Call, endless: SimulatedExperiment):
     endless.executor = Leisurely
     with at_work(endless):
         said = call("stop", endless.url, "--timeout-s", "5")
@@ -94,7 +94,7 @@ def test_a_driver_that_takes_its_time(call: Call, endless: Shop):
     assert open_experiment(endless.url).stopped
 
 
-def test_without_waiting(call: Call, endless: Shop):
+def test_without_waiting(call: Call, endless: SimulatedExperiment):
     with at_work(endless):
         said = call("stop", endless.url, "--no-wait")
     assert (said.code, said.err) == (0, "Asked its driver to end. It looks every few seconds.\n")
@@ -103,7 +103,7 @@ def test_without_waiting(call: Call, endless: Shop):
 
 def test_a_driver_that_is_dead(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(command, "_LOOK_S", 0.05)
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     call("stop", shop.url, "--no-wait")
     said = call("stop", shop.url, "--timeout-s", "0.2")
@@ -116,7 +116,7 @@ def test_a_driver_that_is_dead(call: Call, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_experiment_that_ends_by_itself_meanwhile(
-    call: Call, endless: Shop, monkeypatch: pytest.MonkeyPatch
+    call: Call, endless: SimulatedExperiment, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(stop_requests, "LOOK_S", 1000.0)
     endless.num_samples = 3
@@ -136,7 +136,7 @@ def test_an_experiment_that_ends_by_itself_meanwhile(
 
 
 def test_another_driver_takes_over_meanwhile(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     monkeypatch.setattr(command, "_LOOK_S", 0.0)
 
@@ -152,7 +152,7 @@ def test_another_driver_takes_over_meanwhile(call: Call, tmp_path: Path, monkeyp
 
 def test_a_driver_that_has_recorded_nothing_yet(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(command, "_LOOK_S", 0.05)
-    stopped, ended, new = (Shop(f"{tmp_path}/{name}") for name in ("stopped", "ended", "new"))
+    stopped, ended, new = (SimulatedExperiment(f"{tmp_path}/{name}") for name in ("stopped", "ended", "new"))
     run_and_stop(stopped, 12)
     ended.run()
     for shop, epoch in ((stopped, 2), (ended, 2), (new, 1)):
@@ -168,7 +168,7 @@ def test_a_driver_that_has_recorded_nothing_yet(call: Call, tmp_path: Path, monk
         assert ObjectStore(shop.url).list("stop") == []
 
 
-def test_a_note_that_is_damaged_hinders_nobody(call: Call, endless: Shop):
+def test_a_note_that_is_damaged_hinders_nobody(call: Call, endless: SimulatedExperiment):
     with at_work(endless) as thread:
         ObjectStore(endless.url).put(SESSION_KEY, b"")
         said = call("stop", endless.url)
@@ -183,7 +183,7 @@ def test_an_experiment_that_is_removed_meanwhile(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool
 ):
     monkeypatch.setattr(command, "_LOOK_S", 0.0)
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     read = control_files.read_stop_request
 
@@ -209,7 +209,7 @@ def test_an_experiment_that_is_removed_meanwhile(
 def test_a_time_that_cannot_be_is_refused_before_anything_is_asked(
     call: Call, tmp_path: Path, timeout_s: str
 ):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     said = call("stop", shop.url, f"--timeout-s={timeout_s}", "--no-wait")
     assert said.code == 2

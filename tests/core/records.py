@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from tune_flows.core.decisions import (
     CheckpointDropped,
+    DecisionRecord,
     ExperimentEnded,
     FaultJudged,
     Record,
@@ -56,7 +57,7 @@ METRICS: dict[str, Any] = {
 }
 CHECKPOINT = CheckpointRef("ckpt/trial-00000/1", 3, "ab" * 32, 10, {"loss": 0.1 + 0.2, "n": 3.0})
 
-RECORDS: list[Event | Record] = [
+RECORDS: list[Record] = [
     DriverStarted(1, at=1_700_000_000.25),
     DriverStopped(1_700_000_100.5, "cancelled"),
     ExperimentExtended(None),
@@ -89,4 +90,4 @@ RECORDS: list[Event | Record] = [
     ExperimentEnded("all trials done"),
 ]
 
-KINDS: tuple[type, ...] = (*get_args(Event), *get_args(Record))
+KINDS: tuple[type, ...] = (*get_args(Event), *get_args(DecisionRecord))

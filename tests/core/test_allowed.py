@@ -9,7 +9,7 @@ import pytest
 from tune_flows.core.allowed import ALLOWED_VARIABLE, trusted_paths
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.imports import import_object
-from tune_flows.core.rejection import Rejected
+from tune_flows.core.invalid_value import InvalidValue
 from tune_flows.core.space import ParamSpace, SampleFrom
 from tune_flows.schedulers import FIFOScheduler, parse_scheduler
 from tune_flows.trainable import resolve_trainable
@@ -83,7 +83,7 @@ def test_what_is_kept_out_is_not_even_imported(
     trace: Path, monkeypatch: pytest.MonkeyPatch, patterns: str, path: str
 ):
     allow(patterns, monkeypatch)
-    with pytest.raises(Rejected, match=r"got .front_door_case:train., expected .* allowed here"):
+    with pytest.raises(InvalidValue, match=r"got .front_door_case:train., expected .* allowed here"):
         import_object(path, "something")
     assert not trace.exists()
 
@@ -95,7 +95,7 @@ def test_a_wildcard_does_not_open_what_the_module_imports(
     trace: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
     allow("front_door_case:*", monkeypatch)
-    with pytest.raises(Rejected, match=r"It is .*allows front_door_case:\*\."):
+    with pytest.raises(InvalidValue, match=r"It is .*allows front_door_case:\*\."):
         import_object(f"front_door_case:{name}", "something")
 
 
@@ -127,7 +127,7 @@ def test_the_author_is_trusted_inside_only(trace: Path, monkeypatch: pytest.Monk
     allow("", monkeypatch)
     with trusted_paths():
         import_object("front_door_case:train", "something")
-    with pytest.raises(Rejected):
+    with pytest.raises(InvalidValue):
         import_object("front_door_case:train", "something")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tune_flows.core.blame import blamed
+from tune_flows.core.blame import classify_error
 from tune_flows.core.errors import InfrastructureError, RestoreError, StorageError, TrainableError
 from tune_flows.core.events import FaultKind
 
@@ -16,6 +16,6 @@ from tune_flows.core.events import FaultKind
     ],
 )
 def test_whose_fault_by_the_class_of_the_error(error: type[Exception], kind: FaultKind):
-    assert blamed(error("boom\n\nTraceback: here\n")) == (kind, "boom", "Traceback: here")
-    assert blamed(error("boom")) == (kind, "boom", "")
-    assert blamed(error()) == (kind, "no message", "")
+    assert classify_error(error("boom\n\nTraceback: here\n")) == (kind, "boom", "Traceback: here")
+    assert classify_error(error("boom")) == (kind, "boom", "")
+    assert classify_error(error()) == (kind, "no message", "")

@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 
 from tune_flows.core.errors import InvalidTransition
-from tune_flows.core.lifecycle import ALLOWED, moved
+from tune_flows.core.lifecycle import ALLOWED, transition
 from tune_flows.core.trial import Trial, TrialStatus
 
 PAIRS = list(product(TrialStatus, TrialStatus))
@@ -33,7 +33,7 @@ def test_nothing_leads_out_of_a_final_status():
 @pytest.mark.parametrize(("before", "after"), [pair for pair in PAIRS if pair in ALLOWED])
 def test_allowed_moves_move_and_change_what_they_are_told_to(before, after):
     trial = Trial("trial-00007", {"x": 1}, before, iteration=3, lease=2, until=9)
-    assert moved(trial, after, until=None) == replace(trial, status=after, until=None)
+    assert transition(trial, after, until=None) == replace(trial, status=after, until=None)
     assert trial.status is before
 
 
@@ -42,7 +42,7 @@ def test_illegal_moves_raise_with_the_story_and_change_nothing(before, after):
     trial = Trial("trial-00007", {}, before, iteration=3, lease=2, failures=1)
     copy = replace(trial)
     with pytest.raises(InvalidTransition) as raised:
-        moved(trial, after, until=5)
+        transition(trial, after, until=5)
     assert trial == copy
     story = f"trial-00007 {before} at iteration 3, lease 2, 1 failure(s): cannot become {after}"
     assert str(raised.value).startswith(f"{story}; allowed from here: ")

@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
 from tune_flows.core.errors import InvalidParameter, PolicyError
+from tune_flows.core.invalid_value import InvalidValue
 from tune_flows.core.policy import Policy, Rng, new_rng, parse_policy
-from tune_flows.core.rejection import Rejected
 from tune_flows.core.trial import Result
 
 HERE = __name__
@@ -41,7 +41,7 @@ class Halving(Base):
     @model_validator(mode="after")
     def _fits(self):
         if self.lower > self.factor:
-            raise Rejected(self.lower, f"at most factor, {self.factor}", where="lower")
+            raise InvalidValue(self.lower, f"at most factor, {self.factor}", where="lower")
         return self
 
     def setup(self, seed):

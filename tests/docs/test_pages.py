@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs import calls, commands, data, session
 from tests.docs_example import DOCS, PAGES, README, ROOT, Block, anchors, beginnings, code, inline_code, links
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.space.kinds import KINDS
 
 SHELLS = {"bash", "console", "sh"}
@@ -45,7 +45,7 @@ def test_python_could_run(block: Block):
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     # one that the pages look at
-    Shop(f"{tmp_path}/.tune_flows/churn-nightly").run_and_die(30, durable=True)
+    SimulatedExperiment(f"{tmp_path}/.tune_flows/churn-nightly").run_and_die(30, durable=True)
 
     session.run(page, tmp_path, monkeypatch)
 

@@ -11,17 +11,17 @@ from typing import Any
 
 from tests.experiment.history_digest import Story, story_of
 from tests.experiment.memory_store import Died, MemoryFolder, Write, checkpoints_in
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 
 __all__ = ["Recorded", "die", "placed", "record"]
 
 
-def placed(shop: Shop, folder: MemoryFolder) -> Shop:
+def placed(shop: SimulatedExperiment, folder: MemoryFolder) -> SimulatedExperiment:
     """The same experiment in a folder of its own, with its checkpoints."""
     return replace(shop, folder=folder, checkpoints=checkpoints_in(folder))
 
 
-def told(shop: Shop, folder: MemoryFolder) -> Story:
+def told(shop: SimulatedExperiment, folder: MemoryFolder) -> Story:
     """How the experiment in the folder goes on to its end."""
     return story_of(folder, placed(shop, folder).run())
 
@@ -30,7 +30,7 @@ def told(shop: Shop, folder: MemoryFolder) -> Story:
 class Recorded:
     """An experiment that ran without any crash."""
 
-    shop: Shop
+    shop: SimulatedExperiment
     writes: Sequence[Write]
     story: Story
 
@@ -56,13 +56,13 @@ class Recorded:
 
 
 def record(**parameters: Any) -> Recorded:
-    """Run an experiment (parameters of `Shop`) to its end."""
-    shop, folder = Shop(**parameters), MemoryFolder()
+    """Run an experiment (parameters of `SimulatedExperiment`) to its end."""
+    shop, folder = SimulatedExperiment(**parameters), MemoryFolder()
     story = told(shop, folder)
     return Recorded(shop, folder.writes, story)
 
 
-def die(shop: Shop, folder: MemoryFolder) -> bool:
+def die(shop: SimulatedExperiment, folder: MemoryFolder) -> bool:
     """Run until the folder dies; whether it did, or the experiment ended before."""
     try:
         placed(shop, folder).run()

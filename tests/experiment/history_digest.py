@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from tests.experiment.memory_store import MemoryFolder, MemoryStore
-from tune_flows.core.decisions import Record
+from tune_flows.core.decisions import DecisionRecord
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import CheckpointRef, Trial
 from tune_flows.experiment.experiment import fold
@@ -18,7 +18,7 @@ from tune_flows.store import RESULTS_KEY, TRIALS_KEY, Journal, read_table
 __all__ = ["Story", "story_of", "tables_of"]
 
 # All but those on how the work is cut into leases: a crash ends leases.
-_DECISIONS = {kind.__name__ for kind in get_args(Record)} - {"TrialLaunched", "TrialContinued"}
+_DECISIONS = {kind.__name__ for kind in get_args(DecisionRecord)} - {"TrialLaunched", "TrialContinued"}
 
 
 @dataclass

@@ -110,7 +110,7 @@ def step_time(config, iteration):
 
 
 @dataclass
-class Shop:
+class SimulatedExperiment:
     """One experiment's parameters; `run` drives it to its end."""
 
     url: str = "/memory/experiment"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.experiment.memory_store import MemoryFolder
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.experiment.test_stop_requests import AskAfter, Unhurried
 from tune_flows.core.events import CheckpointSaved
 from tune_flows.core.rules import Rules
@@ -35,13 +35,13 @@ class Gated(MemoryCheckpoints):
         super().delete(ref)
         self.deleted += 1
 
-    def give_up(self, after_s=0.0):
+    def abandon_after(self, after_s=0.0):
         self.given_up.append(after_s)
 
 
 def shop_of(checkpoints):
     """Each trial drops eight checkpoints."""
-    return Shop(
+    return SimulatedExperiment(
         folder=MemoryFolder(),
         executor=Unhurried,
         num_samples=4,
@@ -51,7 +51,7 @@ def shop_of(checkpoints):
     )
 
 
-def drive(shop: Shop, checkpoints: Gated) -> Any:
+def drive(shop: SimulatedExperiment, checkpoints: Gated) -> Any:
     """Where the session left the experiment; the gate opens when its workers are gone."""
     experiment = shop.experiment()
     experiment.look()
@@ -66,7 +66,7 @@ def drive(shop: Shop, checkpoints: Gated) -> Any:
     return asyncio.run(asyncio.wait_for(driver.run(), PROMPT_S))
 
 
-def is_tidy(shop: Shop, checkpoints: MemoryCheckpoints, state: Any) -> bool:
+def is_tidy(shop: SimulatedExperiment, checkpoints: MemoryCheckpoints, state: Any) -> bool:
     held = {held.path for trial in state.trials.values() for held in trial.checkpoints}
     assert len(shop.records(CheckpointSaved)) > len(held) > 0
     return checkpoints._saved.keys() == held
@@ -110,7 +110,7 @@ def test_a_session_hears_a_request_to_stop_and_leaves_them_to_the_next_one(monke
 
 @pytest.mark.parametrize("kept", [None, 1])
 def test_what_a_clone_had_saved_stays_where_all_checkpoints_are_kept(kept):
-    shop = Shop(
+    shop = SimulatedExperiment(
         folder=MemoryFolder(),
         scheduler={"type": "pbt", "perturbation_interval": 2, "seed": 1, "quantile_fraction": 0.5},
         slots=6,

@@ -10,9 +10,9 @@ from typing import ClassVar
 import pytest
 from pydantic import PrivateAttr
 
-from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.simulated_experiment import Curve, SimulatedExperiment
 from tests.runner.builders import name, pause, paused, reported
-from tests.runner.runner_harness import Desk, taught
+from tests.runner.runner_harness import RunnerHarness, scripted
 from tune_flows.core.decisions import PAUSE, STOP, ExperimentEnded, TrialDecided, TrialLaunched
 from tune_flows.core.errors import AllTrialsFailed, InfrastructureError, TrainableError, TrialFailed
 from tune_flows.core.events import DriverStarted, ResultsReported, TrialCompleted, TrialFaulted
@@ -29,8 +29,8 @@ BAD = "trial-00001"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(f"{tmp_path}/experiment", checkpoint_frequency=1)
+def shop(tmp_path: Path) -> SimulatedExperiment:
+    return SimulatedExperiment(f"{tmp_path}/experiment", checkpoint_frequency=1)
 
 
 def always(error):
@@ -158,7 +158,7 @@ def test_a_searcher_that_has_nothing_to_suggest_right_now_is_not_finished(shop, 
 def test_a_decision_for_a_trial_that_was_paused_meanwhile_is_dropped():
     """Its worker waited for the decision, and was free before that could reach it."""
     others = {"result 1 1": {name(0): PAUSE}}
-    desk = Desk(taught(others=others, resumes=[]), slots=2, target=2)
+    desk = RunnerHarness(scripted(others=others, resumes=[]), slots=2, target=2)
     assert desk.commands(reported(1, 1, waits=False)) == [pause(0)]
     assert desk.commands(reported(0, 1), paused(0)) == []
     assert desk.trial(0).status is TrialStatus.PAUSED
@@ -169,7 +169,7 @@ def test_a_decision_for_a_trial_that_was_paused_meanwhile_is_dropped():
 
 
 def test_a_stop_for_a_trial_that_was_paused_meanwhile_needs_no_worker():
-    desk = Desk(taught(others={"result 1 1": {name(0): STOP}}, says={(0, 1): PAUSE}, resumes=[]))
+    desk = RunnerHarness(scripted(others={"result 1 1": {name(0): STOP}}, says={(0, 1): PAUSE}, resumes=[]))
     desk.step(reported(0, 1))
     desk.step(paused(0))
     assert desk.commands(reported(1, 1, waits=False)) == []

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.experiment.test_stepwise import SCHEDULERS
 from tune_flows.core.decisions import ExperimentEnded
 from tune_flows.core.errors import InfrastructureError
@@ -17,7 +17,7 @@ SAVES = Rules(checkpoint_at_end=True, num_to_keep=1, max_infra_failures=2)
 
 
 def shop(tmp_path, kind, rules):
-    return Shop(
+    return SimulatedExperiment(
         f"{tmp_path}/{kind}",
         SCHEDULERS[kind],
         num_samples=4,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.experiment.memory_store import MemoryFolder
-from tests.experiment.simulated_experiment import Curve, Odd, Shop, Silent
+from tests.experiment.simulated_experiment import Curve, Odd, Silent, SimulatedExperiment
 from tune_flows.core.errors import ExperimentFenced, ExperimentMismatch, InvalidParameter, MetricNotReported
 from tune_flows.core.events import DriverStarted, ExperimentExtended, RulesChanged
 from tune_flows.core.rules import Rules
@@ -20,7 +20,7 @@ from tune_flows.store import Journal, ObjectStore
 
 @pytest.fixture
 def shop(tmp_path):
-    return Shop(f"{tmp_path}/experiment")
+    return SimulatedExperiment(f"{tmp_path}/experiment")
 
 
 def test_a_finished_experiment_is_left_as_it_is(shop):
@@ -38,7 +38,7 @@ def test_more_samples_extend_it(shop):
     assert list(state.trials.values())[:6] == list(first.trials.values())
     assert [record.target for record in shop.records(ExperimentExtended)] == [6, 8]
     assert fold(shop.journal()) == state
-    whole = Shop(f"{shop.url}-whole", num_samples=8)
+    whole = SimulatedExperiment(f"{shop.url}-whole", num_samples=8)
     assert [t.config for t in whole.run().trials.values()] == [t.config for t in state.trials.values()]
 
 
@@ -165,7 +165,7 @@ def test_what_has_checkpoints_is_kept_though_the_metric_is_never_reported(shop, 
 def test_a_crash_while_an_experiment_is_removed(monkeypatch):
     """Some upload had begun, too."""
     whole = MemoryFolder()
-    shop = Shop(trainable=Typo, num_samples=2, slots=1)
+    shop = SimulatedExperiment(trainable=Typo, num_samples=2, slots=1)
     stray = f"ckpt/trial-00001/1-{'0' * 32}/files/state"
     with pytest.raises(MetricNotReported):
         replace(shop, folder=whole, observers=[Uploading(whole, stray)]).run()
@@ -199,24 +199,24 @@ def test_bad_parameters_leave_no_experiment_behind(shop):
 
 
 def test_an_experiment_without_its_own_seed_keeps_the_one_it_began_with(tmp_path):
-    shop = Shop(f"{tmp_path}/e", search_alg="random")
+    shop = SimulatedExperiment(f"{tmp_path}/e", search_alg="random")
     assert shop.run_and_die(8, durable=True) is None
     configs = [trial.config for trial in fold(shop.journal()).trials.values()]
     experiment = shop.experiment(seed=999)
     experiment.look()
     state = asyncio.run(shop.driver(experiment).run())
-    whole = Shop(f"{tmp_path}/whole", search_alg="random").run()
+    whole = SimulatedExperiment(f"{tmp_path}/whole", search_alg="random").run()
     assert [t.config for t in state.trials.values()][: len(configs)] == configs
     assert [t.config for t in state.trials.values()] == [t.config for t in whole.trials.values()]
 
 
 def test_two_drivers_that_begin_at_once_agree_on_the_seed(tmp_path):
-    shop = Shop(f"{tmp_path}/e", search_alg="random")
+    shop = SimulatedExperiment(f"{tmp_path}/e", search_alg="random")
     late = shop.experiment(seed=999)
     assert late.look() is None
     assert shop.run_and_die(4, durable=True) is None  # meanwhile another driver began it
     state = asyncio.run(shop.driver(late).run())
-    whole = Shop(f"{tmp_path}/whole", search_alg="random").run()
+    whole = SimulatedExperiment(f"{tmp_path}/whole", search_alg="random").run()
     assert [t.config for t in state.trials.values()] == [t.config for t in whole.trials.values()]
 
 
@@ -265,7 +265,9 @@ def test_a_driver_that_was_fenced_discards_nothing(shop):
 
     for step in range(1, 100):
         takeover = TakeOver(step)
-        impossible = Shop(f"{shop.url}-{step}", trainable=Silent, slots=1, observers=[takeover])
+        impossible = SimulatedExperiment(
+            f"{shop.url}-{step}", trainable=Silent, slots=1, observers=[takeover]
+        )
         with pytest.raises((ExperimentFenced, MetricNotReported)) as raised:
             impossible.run()
         assert (raised.type is ExperimentFenced) == (takeover.left <= 0) == (impossible.entries() > 0)

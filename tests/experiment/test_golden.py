@@ -9,7 +9,7 @@ import pytest
 
 from tests.experiment.golden.generate import shop
 from tune_flows.core.codec import state_to_json
-from tune_flows.core.decisions import Record
+from tune_flows.core.decisions import DecisionRecord
 from tune_flows.core.events import Event
 from tune_flows.experiment.experiment import fold
 
@@ -59,6 +59,6 @@ def test_it_goes_on(golden):
 
 
 def test_every_kind_of_record_has_been_seen():
-    kinds = {kind.__name__ for kind in (*get_args(Event), *get_args(Record))}
+    kinds = {kind.__name__ for kind in (*get_args(Event), *get_args(DecisionRecord))}
     seen = {kind for file in FILES for kind in kinds if f'\\"type\\":\\"{kind}\\"' in file.read_text()}
     assert kinds - seen == {"SearchExhausted", "StopRequested"}, "make a new golden experiment that has it"

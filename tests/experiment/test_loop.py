@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiment.simulated_experiment import Curve, Greedy, Shop
+from tests.experiment.simulated_experiment import Curve, Greedy, SimulatedExperiment
 from tune_flows.core.commands import LaunchSegment, StopTrial
 from tune_flows.core.decisions import CONTINUE, TrialDecided
 from tune_flows.core.errors import PolicyError, ResourcesUnavailable, StorageError
@@ -31,7 +31,9 @@ class Unhurried(SimulatedExecutor):
 
 
 def test_workers_are_heard_after_the_time_budget_too(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=None, rules=Rules(time_budget_s=20.0), executor=Unhurried)
+    shop = SimulatedExperiment(
+        f"{tmp_path}/e", num_samples=None, rules=Rules(time_budget_s=20.0), executor=Unhurried
+    )
     assert shop.run().ended == "time budget of 20 s spent"
 
 
@@ -62,7 +64,7 @@ class Busy:
 
 
 def test_the_time_budget_ends_a_run_in_which_nothing_happens(tmp_path):
-    shop = Shop(f"{tmp_path}/e", rules=Rules(time_budget_s=1.0))
+    shop = SimulatedExperiment(f"{tmp_path}/e", rules=Rules(time_budget_s=1.0))
     executor = Busy()
     experiment = shop.experiment()
     experiment.look()
@@ -80,14 +82,14 @@ def test_a_cluster_without_room_leaves_no_experiment_behind(tmp_path):
         async def start(self):
             raise ResourcesUnavailable("no node")
 
-    shop = Shop(f"{tmp_path}/e", executor=Full)
+    shop = SimulatedExperiment(f"{tmp_path}/e", executor=Full)
     with pytest.raises(ResourcesUnavailable):
         shop.run()
     assert ObjectStore(shop.url).list() == []
 
 
 def test_what_a_policy_broke_can_be_carried_on_once_it_is_mended(tmp_path, monkeypatch):
-    shop = Shop(f"{tmp_path}/e", GREEDY)
+    shop = SimulatedExperiment(f"{tmp_path}/e", GREEDY)
     with monkeypatch.context() as broken:
         broken.setattr(Greedy, "next_decision", lambda self, trial: trial.iteration)
         with pytest.raises(PolicyError, match=r"Greedy.* expected an iteration after 0"):
@@ -98,7 +100,7 @@ def test_what_a_policy_broke_can_be_carried_on_once_it_is_mended(tmp_path, monke
 @pytest.mark.parametrize("keep", [1, 2])
 def test_only_checkpoints_that_a_trial_has_are_left(tmp_path, keep):
     url = f"{tmp_path}/e"
-    shop = Shop(
+    shop = SimulatedExperiment(
         url,
         {"type": "pbt", "perturbation_interval": 2, "seed": 2},
         rules=Rules(num_to_keep=keep),
@@ -117,7 +119,7 @@ def test_a_checkpoint_that_cannot_be_deleted_costs_space_only(tmp_path, caplog):
         def delete(self, ref):
             raise StorageError(f"{ref['path']}: access denied")
 
-    shop = Shop(
+    shop = SimulatedExperiment(
         f"{tmp_path}/e",
         {"type": "hyperband", "max_t": 9},
         rules=Rules(num_to_keep=1),
@@ -141,7 +143,7 @@ def test_a_cancelled_run_shuts_the_executor_down_and_can_be_carried_on(tmp_path)
             Cancelled.down += 1
             await super().shutdown()
 
-    shop = Shop(f"{tmp_path}/e", executor=Cancelled)
+    shop = SimulatedExperiment(f"{tmp_path}/e", executor=Cancelled)
     with pytest.raises(asyncio.CancelledError):
         shop.run()
     assert Cancelled.down == 1
@@ -154,7 +156,7 @@ def test_a_cancelled_run_shuts_the_executor_down_and_can_be_carried_on(tmp_path)
 
 @pytest.mark.parametrize("most", [20, 1])
 def test_a_policy_that_decides_differently_today_is_named_with_the_trial(tmp_path, monkeypatch, caplog, most):
-    shop = Shop(
+    shop = SimulatedExperiment(
         f"{tmp_path}/e",
         scheduler=GREEDY,
         num_samples=8,
@@ -188,7 +190,7 @@ def test_an_observer_that_raises_is_left_out(tmp_path, caplog):
             self.ended = state.ended
 
     watching = Watching()
-    shop = Shop(f"{tmp_path}/e", num_samples=2, observers=[Broken(), watching])
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=2, observers=[Broken(), watching])
     assert shop.run().ended == watching.ended == "all trials done"
     assert caplog.text.count("RuntimeError: no canvas") == 1
     assert "Broken is left out" in caplog.text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.s3_server import s3, s3_url  # noqa: F401
 from tune_flows.core.rules import Rules
 from tune_flows.experiment.experiment import fold
@@ -10,7 +10,7 @@ from tune_flows.store import CheckpointStore, ObjectStore
 
 
 def shop(url):
-    return Shop(
+    return SimulatedExperiment(
         url,
         {"type": "hyperband", "max_t": 9, "reduction_factor": 3},
         checkpoints=CheckpointStore(url),

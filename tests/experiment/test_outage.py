@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.store import ObjectStore
 
 PROMPT_S = 20.0  # on a busy machine; the retry budget is 60
@@ -34,12 +34,12 @@ class Away(ObjectStore):
 
         return self._call(attempt, "create", key)
 
-    def give_up(self, after_s: float = 0.0) -> None:
+    def abandon_after(self, after_s: float = 0.0) -> None:
         self.given_up = True
-        super().give_up(after_s)
+        super().abandon_after(after_s)
 
 
-def cancelled_in_an_outage(shop: Shop, store: Away, *, is_back: bool) -> float:
+def cancelled_in_an_outage(shop: SimulatedExperiment, store: Away, *, is_back: bool) -> float:
     """Seconds from the cancellation to the end of the run."""
 
     async def scene() -> float:
@@ -60,7 +60,7 @@ def cancelled_in_an_outage(shop: Shop, store: Away, *, is_back: bool) -> float:
 
 
 def test_the_storage_stays_away(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     store = Away(shop.url)
     assert cancelled_in_an_outage(shop, store, is_back=False) < PROMPT_S
     assert store.given_up
@@ -69,7 +69,7 @@ def test_the_storage_stays_away(tmp_path):
 
 
 def test_the_commit_under_way_has_a_last_chance(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     store = Away(shop.url)
     assert cancelled_in_an_outage(shop, store, is_back=True) < PROMPT_S
     assert shop.entries() == 3

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.decisions import TrialLaunched, TrialSuggested
 from tune_flows.core.errors import ExperimentExists, ExperimentNotFound, TrainableError
 from tune_flows.core.events import DriverStarted, ResultsReported, RulesChanged, TrialsReopened
@@ -13,14 +13,14 @@ from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Result, TrialStatus
 from tune_flows.experiment.experiment import fold
-from tune_flows.experiment.resume import Wish
+from tune_flows.experiment.resume import SessionRequest
 
 TERMINATED, ERRORED = TrialStatus.TERMINATED, TrialStatus.ERRORED
 
 
 @pytest.fixture
 def shop(tmp_path):
-    return Shop(f"{tmp_path}/experiment")
+    return SimulatedExperiment(f"{tmp_path}/experiment")
 
 
 def iterations(shop):
@@ -52,7 +52,9 @@ def test_more_iterations(shop):
     state = shop.run()
     assert reopened(shop) == [(list(first.trials), False)]
     assert iterations(shop) == {trial_id: list(range(1, 13)) for trial_id in first.trials}
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole", stop={"training_iteration": 12}).run())
+    assert metrics(state) == metrics(
+        SimulatedExperiment(f"{shop.url}-whole", stop={"training_iteration": 12}).run()
+    )
     assert fold(shop.journal()) == state
     assert shop.run() == state
 
@@ -67,7 +69,7 @@ def test_more_iterations_for_a_trial_whose_driver_died_before_it_heard_of_its_en
         ResultsReported("t", 1, (Result(3, {}, 1.0, 3.0, 3.0, done=True),)),
     ):
         state.apply(record)
-    first = Wish(further, 1, Objective(None)).events(state)
+    first = SessionRequest(further, 1, Objective(None)).events(state)
     assert first == [RulesChanged(further), TrialsReopened(("t",))]
     for event in (DriverStarted(2, at=9.0), *first):
         state.apply(event)
@@ -117,7 +119,7 @@ def test_more_time(shop):
     state = shop.run()
     assert state.ended == "all trials done"
     assert reopened(shop) == [(cut, False)]
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole", num_samples=8).run())
+    assert metrics(state) == metrics(SimulatedExperiment(f"{shop.url}-whole", num_samples=8).run())
     assert iterations(shop) == {trial_id: list(range(1, 10)) for trial_id in state.trials}
 
 
@@ -138,7 +140,7 @@ def test_more_time_leaves_alone_what_the_scheduler_had_stopped(shop):
 
 def crashed_in_its_last_writes(url, **options):
     """The experiment, left at each of its writes from the one that decided its end on."""
-    whole = Shop(f"{url}-entries", **options)
+    whole = SimulatedExperiment(f"{url}-entries", **options)
     whole.run()
     decided = next(
         number
@@ -146,7 +148,7 @@ def crashed_in_its_last_writes(url, **options):
         if any(record["type"] == "StopDecided" for record in entry.records)
     )
     for writes in range(decided, whole.entries() + 1):
-        left = Shop(f"{url}-{writes}", **options)
+        left = SimulatedExperiment(f"{url}-{writes}", **options)
         left.run_and_die(writes, durable=True)
         yield left
 
@@ -193,7 +195,7 @@ def test_more_samples_do_not_heal_a_fast_failure(shop):
     assert shop.run() == first
     shop.resume, shop.fault = "errored", None
     state = shop.run()
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole", num_samples=8).run())
+    assert metrics(state) == metrics(SimulatedExperiment(f"{shop.url}-whole", num_samples=8).run())
 
 
 def test_a_budget_that_is_taken_away(shop):
@@ -221,7 +223,7 @@ def test_failed_trials_run_again(shop, resume):
     assert {trial.error for trial in state.trials.values()} == {None}
     assert shop.objects().list("errors") == []
     assert reopened(shop) == [(["trial-00001", "trial-00003"], restart)]
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole").run())
+    assert metrics(state) == metrics(SimulatedExperiment(f"{shop.url}-whole").run())
     assert fold(shop.journal()) == state
     shop.resume = "auto"
     assert shop.run() == state
@@ -251,7 +253,7 @@ def test_what_failed_fast_goes_on(shop):
     shop.fault = None
     state = shop.run()
     assert reopened(shop) == [(sorted([*cut, "trial-00001"]), False)]
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole").run())
+    assert metrics(state) == metrics(SimulatedExperiment(f"{shop.url}-whole").run())
 
 
 def test_without_fail_fast_the_others_go_on(shop):
@@ -301,7 +303,9 @@ def test_a_life_is_lived_again_after_a_crash_in_it(shop):
     assert shop.run_and_die(12, durable=True) is None
     shop.resume = "auto"
     state = shop.run()
-    assert metrics(state) == metrics(Shop(f"{shop.url}-whole", stop={"training_iteration": 12}).run())
+    assert metrics(state) == metrics(
+        SimulatedExperiment(f"{shop.url}-whole", stop={"training_iteration": 12}).run()
+    )
     assert fold(shop.journal()) == state
 
 

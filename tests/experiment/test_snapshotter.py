@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import PrivateAttr
 
-from tests.experiment.simulated_experiment import Greedy, Shop
+from tests.experiment.simulated_experiment import Greedy, SimulatedExperiment
 from tests.experiment.test_stepwise import SCHEDULERS
 from tune_flows.core.decisions import STOP
 from tune_flows.core.events import StopRequested
@@ -22,7 +22,9 @@ SEARCH = {
 
 
 def shop(tmp_path, kind, search="random"):
-    return Shop(f"{tmp_path}/x", SCHEDULERS[kind], search_alg=SEARCH[search], snapshot_every=10)
+    return SimulatedExperiment(
+        f"{tmp_path}/x", SCHEDULERS[kind], search_alg=SEARCH[search], snapshot_every=10
+    )
 
 
 def resumed(shop):
@@ -58,7 +60,7 @@ def test_a_resumed_run_ends_as_its_journal_says(tmp_path, kind):
 
 
 def test_snapshots_are_as_rare_as_asked_for(tmp_path):
-    seldom = Shop(f"{tmp_path}/seldom", snapshot_every=1000)
+    seldom = SimulatedExperiment(f"{tmp_path}/seldom", snapshot_every=1000)
     seldom.run()
     assert Journal.read(ObjectStore(seldom.url)).snapshot is None
 
@@ -74,11 +76,11 @@ class Counting(Greedy):
 
 
 def test_a_policy_whose_state_cannot_be_dumped_runs_without_snapshots(tmp_path, caplog):
-    shop = Shop(f"{tmp_path}/x", Counting())
+    shop = SimulatedExperiment(f"{tmp_path}/x", Counting())
     assert shop.run_and_die(22, durable=True) is None
     assert shop.run().ended == "all trials done"
     assert Journal.read(ObjectStore(shop.url)).snapshot is None
-    whole = Shop(f"{tmp_path}/whole", Greedy()).run()
+    whole = SimulatedExperiment(f"{tmp_path}/whole", Greedy()).run()
     assert [trial.metrics for trial in fold(shop.journal()).trials.values()] == [
         trial.metrics for trial in whole.trials.values()
     ]
@@ -108,7 +110,7 @@ def test_where_a_policy_cannot_take_its_state_the_whole_history_is_lived_again(
     tmp_path, caplog, monkeypatch, strict
 ):
     monkeypatch.setattr(Revised, "strict", strict)
-    shop = Shop(f"{tmp_path}/x", Greedy(), search_alg=SEARCH["optuna"])
+    shop = SimulatedExperiment(f"{tmp_path}/x", Greedy(), search_alg=SEARCH["optuna"])
     assert shop.run_and_die(30, durable=True) is None
     assert Journal.read(ObjectStore(shop.url)).snapshot is not None
     told = fold(shop.journal())
@@ -124,13 +126,13 @@ def test_where_a_policy_cannot_take_its_state_the_whole_history_is_lived_again(
     assert bool(runner.differences) == strict, "what was decided stands, and is compared"
     assert runner.state == told
 
-    without = Shop(f"{tmp_path}/y", Revised(), search_alg=SEARCH["optuna"])
+    without = SimulatedExperiment(f"{tmp_path}/y", Revised(), search_alg=SEARCH["optuna"])
     assert resumed(without) == runner.snapshot().to_json()
     assert shop.run().ended == "all trials done"
 
 
 def test_a_driver_that_came_later_has_no_part_in_the_history_that_is_lived_again(tmp_path):
-    shop = Shop(f"{tmp_path}/x", Greedy())
+    shop = SimulatedExperiment(f"{tmp_path}/x", Greedy())
     assert shop.run_and_die(22, durable=True) is None
     shop.scheduler = Revised()
     told, overtaken = fold(shop.journal()), shop.experiment()

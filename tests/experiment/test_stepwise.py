@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiment.simulated_experiment import Greedy, Shop
+from tests.experiment.simulated_experiment import Greedy, SimulatedExperiment
 from tune_flows.core.decisions import TrialDecided, TrialOverruled, TrialSuggested
 from tune_flows.core.events import ResultsReported
 from tune_flows.core.rules import Rules
@@ -20,8 +20,8 @@ SCHEDULERS = {
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("kind", SCHEDULERS)
 def test_decisions_do_not_depend_on_how_the_work_is_cut(tmp_path, kind, slots):
-    free = Shop(f"{tmp_path}/free", SCHEDULERS[kind], num_samples=12, slots=slots)
-    cut = Shop(
+    free = SimulatedExperiment(f"{tmp_path}/free", SCHEDULERS[kind], num_samples=12, slots=slots)
+    cut = SimulatedExperiment(
         f"{tmp_path}/cut", SCHEDULERS[kind], num_samples=12, slots=slots, rules=Rules(max_steps_per_task=1)
     )
     ends = [shop.run() for shop in (free, cut)]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.experiment.history_digest import story_of
 from tests.experiment.memory_store import MemoryFolder, MemoryStore, checkpoints_in
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.errors import ExperimentFenced, StorageError
 from tune_flows.core.events import DriverStopped
 from tune_flows.executors.simulated.executor import SimulatedExecutor
@@ -56,7 +56,9 @@ def prompt(monkeypatch):
 
 def shop_in(folder, **options):
     checkpoints = checkpoints_in(folder)
-    return Shop(folder=folder, checkpoints=checkpoints, executor=Unhurried, num_samples=4, **options)
+    return SimulatedExperiment(
+        folder=folder, checkpoints=checkpoints, executor=Unhurried, num_samples=4, **options
+    )
 
 
 def drive(shop):
@@ -73,13 +75,13 @@ def test_it_ends_in_order_and_is_carried_on_as_if_nothing_had_been(prompt):
     folder = MemoryFolder()
     shop, store = shop_in(folder), MemoryStore(folder)
     driver, state = drive(replace(shop, observers=[AskAfter(store, 1)]))
-    assert driver.was_asked
+    assert driver.was_requested
     assert state.ended is None
     assert state.stopped == "ann@host asked for it"
     assert shop.records(DriverStopped) == [DriverStopped(state.now, "ann@host asked for it")]
     assert store.list("stop") == []  # that is its answer
     driver, state = drive(shop)
-    assert not driver.was_asked
+    assert not driver.was_requested
     assert state.ended == "all trials done"
     assert story_of(whole.folder).difference(story_of(folder)) is None
 

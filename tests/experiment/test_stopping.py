@@ -9,7 +9,7 @@ import pytest
 
 from tests.experiment.history_digest import story_of
 from tests.experiment.memory_store import MemoryFolder, checkpoints_in
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.experiment.test_outage import PROMPT_S, Away
 from tests.experiment.test_stepwise import SCHEDULERS
 from tune_flows.core.errors import StorageError
@@ -45,7 +45,7 @@ class Finishing(SimulatedExecutor):
 
 def shop(kind, rules="plain", **options):
     folder = MemoryFolder()
-    return Shop(
+    return SimulatedExperiment(
         scheduler=SCHEDULERS[kind],
         num_samples=5,
         slots=2,
@@ -108,7 +108,7 @@ def test_a_stop_every_few_loop_iterations(kind, executor):
 
 
 def test_a_stop_before_the_beginning_leaves_nothing(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     experiment = shop.experiment()
     experiment.look()
     driver = shop.driver(experiment)
@@ -118,7 +118,7 @@ def test_a_stop_before_the_beginning_leaves_nothing(tmp_path):
 
 
 def test_the_storage_does_not_answer_as_the_session_is_stopped(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     store = Away(shop.url)
 
     async def scene():

@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.integration.observe import until
 from tests.s3_server import S3Server, s3, s3_url  # noqa: F401
-from tune_flows.tasks.watch import Cause, Watch
+from tune_flows.tasks.watch import StopReason, Watch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -125,7 +125,7 @@ def time_is_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object
             if watch._deadline is not None:
                 while not await asyncio.to_thread(true):
                     await asyncio.sleep(0.05)
-                watch._found(Cause.OUT_OF_TIME, "max_wall_time_s is over")
+                watch._found(StopReason.OUT_OF_TIME, "max_wall_time_s is over")
 
         monkeypatch.setattr(Watch, "_at_clock", at_clock)
 

@@ -16,7 +16,7 @@ from prefect.events import ResourceSpecification
 from prefect.events.filters import EventFilter, EventResourceFilter
 
 from tune_flows.core.decisions import Record
-from tune_flows.core.events import CheckpointSaved, Event, ResultsReported
+from tune_flows.core.events import CheckpointSaved, ResultsReported
 from tune_flows.experiment.experiment import history
 from tune_flows.store import Journal, ObjectStore
 
@@ -32,7 +32,7 @@ def until(ask: Callable[[], T], *, within_s: float = 120.0) -> T:
     return answer
 
 
-def records(url: str) -> list[Event | Record]:
+def records(url: str) -> list[Record]:
     """Everything in the journal of an experiment."""
     return [record for _, step in history(Journal.read(ObjectStore(url), whole=True)) for record in step]
 

@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import Artifact
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.integration.observe import flow_runs, iterations, log_lines, until
 from tests.integration.trainables import Climber, climb
 from tune_flows import TuneResult, grid_search, tune
@@ -171,7 +171,7 @@ def test_a_run_that_was_stopped_leaves_them_as_it_was_left(
 def test_what_could_not_be_sent_is_sent_later(
     prefect_api: SyncPrefectClient, requests: Counted, tmp_path: Path, name: str
 ):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
 
     @flow(flow_run_name=name)
     def run() -> None:
@@ -191,7 +191,7 @@ def test_what_could_not_be_sent_is_sent_later(
 def test_a_run_that_goes_on_goes_on_with_them(
     prefect_api: SyncPrefectClient, requests: Counted, tmp_path: Path, name: str
 ):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
 
     @flow(flow_run_name=name)
     def run() -> None:
@@ -215,7 +215,7 @@ def test_a_run_that_goes_on_goes_on_with_them(
 def test_a_run_that_was_fenced_says_so_where_it_said_something(
     prefect_api: SyncPrefectClient, requests: Counted, tmp_path: Path, name: str
 ):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
 
     @flow(flow_run_name=name)
     def run() -> None:
@@ -236,7 +236,7 @@ def test_a_run_that_was_fenced_says_so_where_it_said_something(
 def test_a_run_that_was_fenced_makes_no_new_ones(
     prefect_api: SyncPrefectClient, requests: Counted, tmp_path: Path, name: str
 ):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
 
     @flow(flow_run_name=name)
     def run() -> None:
@@ -254,7 +254,7 @@ def test_a_run_that_was_fenced_makes_no_new_ones(
 def test_a_run_that_was_fenced_leaves_alone_what_another_has_written(
     prefect_api: SyncPrefectClient, requests: Counted, tmp_path: Path, name: str
 ):
-    first, second = Shop(f"{tmp_path}/e"), Shop(f"{tmp_path}/e")
+    first, second = SimulatedExperiment(f"{tmp_path}/e"), SimulatedExperiment(f"{tmp_path}/e")
 
     @flow(flow_run_name=name)
     def run() -> None:
@@ -271,7 +271,7 @@ def test_a_run_that_was_fenced_leaves_alone_what_another_has_written(
     assert all("; ended (" in (shown.description or "") for shown in found.values())
 
 
-def artifacts_of(shop: Shop, name: str) -> LiveArtifacts:
+def artifacts_of(shop: SimulatedExperiment, name: str) -> LiveArtifacts:
     """As the flow would make them, for a simulated run."""
     shown = LiveArtifacts(name, ObjectStore(shop.url), Objective("score"), ParamSpace.parse(shop.space))
     shop.observers = [shown]

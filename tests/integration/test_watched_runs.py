@@ -18,7 +18,7 @@ from prefect.states import Cancelling, Paused, Running, State
 from tests.integration.life import ROOT
 from tune_flows.tasks import at_exit
 from tune_flows.tasks.ending import wait_while_paused
-from tune_flows.tasks.watch import Cause, Watch, WatchedRun
+from tune_flows.tasks.watch import StopReason, Watch, WatchedRun
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +55,7 @@ def paused(api: SyncPrefectClient, own: State[Any], root: State[Any]) -> Watch:
     """What is left of a session that was paused: the run's state, and that of the one that it is part of."""
     ids = api.create_flow_run(step, state=own).id, api.create_flow_run(step, state=root).id
     watch = Watch(WatchedRun(ids, ids, None), lambda reason: None)
-    watch.cause = Cause.PAUSED
+    watch.cause = StopReason.PAUSED
     watch.state = next(state for state in (own, root) if state.is_paused())
     return watch
 
@@ -72,15 +72,15 @@ def test_a_run_waits_for_the_one_that_it_is_part_of(prefect_api: SyncPrefectClie
 
     prefect_api.set_flow_run_state(own, Cancelling(), force=True)
     prefect_api.set_flow_run_state(root, Paused(timeout_seconds=60), force=True)
-    watch.cause, watch.state = Cause.PAUSED, Paused(timeout_seconds=60)
-    assert wait_while_paused(watch, ask_s=0.05) is watch.cause is Cause.CANCELLED
+    watch.cause, watch.state = StopReason.PAUSED, Paused(timeout_seconds=60)
+    assert wait_while_paused(watch, ask_s=0.05) is watch.cause is StopReason.CANCELLED
 
 
 @flow
 def part() -> None:
     """As `tune`, which has a flow around it; what is left of it cannot hear of a cancellation."""
     run = WatchedRun.present()
-    with run.witnessed():
+    with run.watched_over():
         print(*run.here, flush=True)
     sys.stdin.readline()
 
@@ -94,7 +94,7 @@ def whole() -> None:
 @flow
 def undisturbed() -> None:
     """Another run of the same process."""
-    with WatchedRun.present().witnessed():
+    with WatchedRun.present().watched_over():
         print(flow_run.id, flush=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace, choice, loguniform, randint, uniform
 from tune_flows.core.trial import Result
-from tune_flows.plots import Axis, Curve, Improvement, Pictured, Recorder, Tried, axes_of
+from tune_flows.plots import Axis, Curve, Improvement, PlotData, Recorder, TrialPoint, axes_of
 from tune_flows.plots.data import flat_config
 
 SPACE = ParamSpace.parse(
@@ -40,8 +40,8 @@ def searched(trials=20, iterations=9, mode="max", metric="m", space=SPACE):
         recorder.add_results(trial_id, results)
         last = results[-1]
         value = objective.value(objective.score(last))
-        tried.append(Tried(trial_id, config, value, last.timestamp, begun))
-    return Pictured(
+        tried.append(TrialPoint(trial_id, config, value, last.timestamp, begun))
+    return PlotData(
         "searched",
         objective,
         axes_of(space),
@@ -53,11 +53,11 @@ def searched(trials=20, iterations=9, mode="max", metric="m", space=SPACE):
 
 
 def tried(number, value, **config):
-    return Tried(f"t{number}", config, value, BEGAN + number, BEGAN)
+    return TrialPoint(f"t{number}", config, value, BEGAN + number, BEGAN)
 
 
-def pictured(metric="m", mode="max", axes=(), tried=(), curves=(), improvements=(), results=0):
-    return Pictured("x", Objective(metric, mode), axes, tried, curves, improvements, results)
+def plot_data(metric="m", mode="max", axes=(), tried=(), curves=(), improvements=(), results=0):
+    return PlotData("x", Objective(metric, mode), axes, tried, curves, improvements, results)
 
 
 _AXES = (
@@ -69,20 +69,20 @@ _CONSTANT = (Axis("a"), Axis("b", log=True), Axis("c", categories=(1,)))
 _FIRST = Improvement("t1", BEGAN, 1, 1.0)
 
 ODD = {
-    "nothing": pictured(),
-    "no metric": pictured(None, tried=(tried(1, math.nan, lr=1.0),), axes=_AXES),
-    "no parameters": pictured(
+    "nothing": plot_data(),
+    "no metric": plot_data(None, tried=(tried(1, math.nan, lr=1.0),), axes=_AXES),
+    "no parameters": plot_data(
         tried=(tried(1, 1.0),), curves=(Curve("t1", [1], [1.0]),), improvements=(_FIRST,), results=1
     ),
-    "one trial": pictured(
+    "one trial": plot_data(
         axes=_AXES, tried=(tried(1, 1.0, lr=0.1),), curves=(Curve("t1", [1], [1.0]),), improvements=(_FIRST,)
     ),
-    "no value": pictured(
+    "no value": plot_data(
         axes=_AXES,
         tried=(tried(1, math.nan, lr=0.1), tried(2, math.inf, lr=0.2), tried(3, -math.inf)),
         curves=(Curve("t1", [1, 2], [math.nan, math.inf]),),
     ),
-    "extremes": pictured(
+    "extremes": plot_data(
         "loss",
         "min",
         _AXES,
@@ -97,19 +97,19 @@ ODD = {
         (Improvement("t2", math.nan, 1, 1e300), Improvement("t3", 5.0, 2, -1e308)),
         2,
     ),
-    "constants": pictured(
+    "constants": plot_data(
         axes=_CONSTANT,
         tried=tuple(tried(i, 0.5, a=1, b=0.1, c=1) for i in range(5)),
         curves=tuple(Curve(f"t{i}", [1, 2, 3], [0.5] * 3) for i in range(5)),
         improvements=(_FIRST,),
         results=15,
     ),
-    "zeros": pictured(axes=(Axis("a"),), tried=(tried(1, 0.0, a=0), tried(2, 0.0, a=0))),
-    "many categories": pictured(
+    "zeros": plot_data(axes=(Axis("a"),), tried=(tried(1, 0.0, a=0), tried(2, 0.0, a=0))),
+    "many categories": plot_data(
         axes=(Axis("a", categories=tuple(range(99))), Axis("s", categories=tuple(map(str, range(99))))),
         tried=tuple(tried(i, float(i), a=i % 99, s=str(i % 99)) for i in range(200)),
     ),
-    "tiny differences": pictured(
+    "tiny differences": plot_data(
         axes=(Axis("a"), Axis("b", log=True)),
         tried=tuple(tried(i, 1000 + i * 1e-13, a=1e15 + i, b=5e-324 * (i + 1)) for i in range(5)),
         curves=(Curve("t1", [1, 2], [1000.0, 1000 + 1e-13]),),

@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.experiment.simulated_experiment import Odd, Shop
+from tests.experiment.simulated_experiment import Odd, SimulatedExperiment
 from tune_flows import InvalidParameter, choice, loguniform, open_experiment
-from tune_flows.plots import KINDS, pictured, save_picture
+from tune_flows.plots import KINDS, plot_data, save_picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 SPACE = {"x": loguniform(0.1, 1), "model": {"layers": choice([2, 4]), "width": 8}}
@@ -14,7 +14,9 @@ SPACE = {"x": loguniform(0.1, 1), "model": {"layers": choice([2, 4]), "width": 8
 
 @pytest.fixture(scope="module")
 def view(tmp_path_factory):
-    shop = Shop(f"{tmp_path_factory.mktemp('pictures')}/e<b>", {"type": "asha", "max_t": 9}, space=SPACE)
+    shop = SimulatedExperiment(
+        f"{tmp_path_factory.mktemp('pictures')}/e<b>", {"type": "asha", "max_t": 9}, space=SPACE
+    )
     shop.run()
     return open_experiment(shop.url)
 
@@ -39,7 +41,7 @@ def test_a_page_that_needs_nothing_else(view, tmp_path):
 
 
 def test_what_is_drawn_is_what_the_view_shows(view):
-    shown, frame = pictured(view), view.dataframe()
+    shown, frame = plot_data(view), view.dataframe()
     assert {c.trial_id: list(c.values) for c in shown.curves} == {
         trial_id: rows["score"].tolist() for trial_id, rows in frame.groupby("trial_id")
     }
@@ -52,13 +54,13 @@ def test_what_is_drawn_is_what_the_view_shows(view):
 
 @pytest.mark.parametrize("shop", [{"metric": None}, {"trainable": Odd}, {"space": {"x": 0.5}}])
 def test_odd_experiments(tmp_path, shop):
-    shop = Shop(f"{tmp_path}/e", **shop)
+    shop = SimulatedExperiment(f"{tmp_path}/e", **shop)
     shop.run()
     save_picture(open_experiment(shop.url), tmp_path / "run.svg")
 
 
 def test_an_experiment_that_has_hardly_begun(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(3, durable=True)
     save_picture(open_experiment(shop.url), tmp_path / "run.html")
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.plots.builders import ODD, SPACE, pictured, searched, tried
+from tests.plots.builders import ODD, SPACE, plot_data, searched, tried
 from tune_flows.core.space import ParamSpace, grid_search, qloguniform, sample_from, uniform
 from tune_flows.plots import (
     Axis,
@@ -72,9 +72,9 @@ def test_a_picture_is_a_data_uri():
 
 def test_the_best_is_the_first_of_the_best():
     trials = (tried(1, 0.5), tried(2, 0.7), tried(3, 0.7), tried(4, math.nan), tried(5, math.inf))
-    assert pictured(tried=trials).best is trials[1]
-    assert pictured(tried=trials, mode="min").best is trials[0]
-    assert pictured(tried=trials[3:]).best is None
+    assert plot_data(tried=trials).best is trials[1]
+    assert plot_data(tried=trials, mode="min").best is trials[0]
+    assert plot_data(tried=trials[3:]).best is None
 
 
 def test_axes_of_a_space():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from tests.experiment.simulated_experiment import EPOCH_S, Odd, Shop, Silent
+from tests.experiment.simulated_experiment import EPOCH_S, Odd, Silent, SimulatedExperiment
 from tune_flows.core.decisions import TrialDecided
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import choice, uniform
@@ -26,7 +26,7 @@ def tables(shop):
 
 
 def test_one_row_for_each_training_iteration(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=3, stop={"training_iteration": 4})
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=3, stop={"training_iteration": 4})
     state, rows, _ = tables(shop)
     assert len(rows) == 12
     assert dict(rows.dtypes.astype(str)) == {
@@ -55,7 +55,7 @@ def test_one_row_for_each_training_iteration(tmp_path):
 
 def test_iterations_since_restore_begin_again_with_each_copy(tmp_path):
     pbt = {"type": "pbt", "perturbation_interval": 2, "seed": 2}
-    shop = Shop(f"{tmp_path}/e", pbt, num_samples=3, slots=3)
+    shop = SimulatedExperiment(f"{tmp_path}/e", pbt, num_samples=3, slots=3)
     _, rows, trials = tables(shop)
     copied = {(one.trial_id, one.iteration) for one in shop.records(TrialDecided) if one.source}
     assert copied
@@ -74,7 +74,7 @@ def test_one_row_for_each_trial(tmp_path):
     def fault(trial_id, lease, iteration):
         return ValueError("boom") if trial_id == "trial-00001" and iteration == 2 else None
 
-    shop = Shop(f"{tmp_path}/e", num_samples=3, stop={"training_iteration": 4}, fault=fault)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=3, stop={"training_iteration": 4}, fault=fault)
     _, _, trials = tables(shop)
     assert list(trials["trial_id"]) == ["trial-00000", "trial-00001", "trial-00002"]
     assert list(trials["status"]) == ["TERMINATED", "ERRORED", "TERMINATED"]
@@ -89,7 +89,7 @@ def test_one_row_for_each_trial(tmp_path):
 
 def test_columns_have_one_type_whatever_was_reported(tmp_path):
     space = {"x": uniform(0, 1), "kind": choice(["a", {"deep": 1}]), "list": [1, 2], "none": None}
-    shop = Shop(
+    shop = SimulatedExperiment(
         f"{tmp_path}/e",
         space=space,
         num_samples=4,
@@ -119,7 +119,9 @@ def test_columns_have_one_type_whatever_was_reported(tmp_path):
 
 
 def test_tables_without_any_result_still_have_their_columns(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=2, fault=lambda trial_id, lease, iteration: ValueError("boom"))
+    shop = SimulatedExperiment(
+        f"{tmp_path}/e", num_samples=2, fault=lambda trial_id, lease, iteration: ValueError("boom")
+    )
     state, rows, trials = tables(shop)
     assert state.by_status()[TrialStatus.ERRORED] == 2
     assert rows.empty
@@ -132,7 +134,7 @@ def test_tables_without_any_result_still_have_their_columns(tmp_path):
 
 
 def test_a_clone_is_listed_with_the_config_that_each_result_had(tmp_path):
-    shop = Shop(f"{tmp_path}/e", {"type": "pbt", "perturbation_interval": 2, "seed": 2})
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "pbt", "perturbation_interval": 2, "seed": 2})
     _, rows, trials = tables(shop)
     changed = rows.groupby("trial_id")["config/x"].nunique()
     assert changed.max() > 1
@@ -141,7 +143,7 @@ def test_a_clone_is_listed_with_the_config_that_each_result_had(tmp_path):
 
 
 def test_the_tables_can_be_made_anew(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=2)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=2)
     _, rows, trials = tables(shop)
     _, again, trials_again = tables(shop)
     pd.testing.assert_frame_equal(rows, again)
@@ -149,7 +151,7 @@ def test_the_tables_can_be_made_anew(tmp_path):
 
 
 def test_a_result_survives_json(tmp_path):
-    shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
     state = shop.run()
     result = tune_result(shop.url, state, Objective("score"))
     assert TuneResult.model_validate_json(result.model_dump_json()) == result
@@ -175,7 +177,7 @@ def state_of(*values, **metrics):
 
 
 def test_a_result_is_shown_in_a_few_lines(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=2, stop={"training_iteration": 4})
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=2, stop={"training_iteration": 4})
     result = tune_result(shop.url, shop.run(), Objective(shop.metric))
     first, second = str(result).splitlines()
     assert first == f"{shop.url}: all trials done (2 terminated)"
@@ -236,7 +238,7 @@ def test_what_json_does_not_have_is_null_in_the_result():
 
 
 def test_a_trainable_without_the_metric_has_no_tables(tmp_path):
-    shop = Shop(f"{tmp_path}/e", trainable=Silent, metric=None, num_samples=1)
+    shop = SimulatedExperiment(f"{tmp_path}/e", trainable=Silent, metric=None, num_samples=1)
     _, rows, _ = tables(shop)
     assert rows["loss"].tolist() == [1.0] * 9
 
@@ -247,7 +249,7 @@ def marker(shop):
 
 
 def test_an_experiment_that_has_ended_is_marked_with_its_result(tmp_path):
-    shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
     state, _, _ = tables(shop)
     found = marker(shop)
     assert (found.pop("v"), found.pop("entry")) == (1, shop.entries())
@@ -257,14 +259,14 @@ def test_an_experiment_that_has_ended_is_marked_with_its_result(tmp_path):
 
 
 def test_one_that_has_not_ended_is_not_marked(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     write_tables(ObjectStore(shop.url))
     assert marker(shop) is None
 
 
 def test_one_whose_end_has_still_to_be_told_is_not_marked(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     assert shop.run().ended is not None
     write_tables(ObjectStore(shop.url), mark_end=False)
     assert marker(shop) is None
@@ -272,7 +274,7 @@ def test_one_whose_end_has_still_to_be_told_is_not_marked(tmp_path):
 
 
 def test_one_that_is_carried_on_is_not_marked_any_more(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=2)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=2)
     tables(shop)
     assert marker(shop) is not None
     shop.num_samples = 4
@@ -281,7 +283,7 @@ def test_one_that_is_carried_on_is_not_marked_any_more(tmp_path):
 
 
 def test_the_marker_is_strict_json(tmp_path):
-    shop = Shop(
+    shop = SimulatedExperiment(
         f"{tmp_path}/e", trainable=Odd, metric="always", num_samples=1, stop={"training_iteration": 1}
     )
     tables(shop)
@@ -299,7 +301,7 @@ class TakenOver(ObjectStore):
 
 
 def test_a_driver_that_is_late_does_not_mark_what_another_one_carries_on(tmp_path):
-    shop = Shop(f"{tmp_path}/e", num_samples=1)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=1)
     shop.run()
     write_tables(TakenOver(shop.url))
     assert marker(shop) is None

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.docs_example import DOCS, blocks
-from tests.experiment.simulated_experiment import EPOCH_S, SPACE, Shop, Silent
+from tests.experiment.simulated_experiment import EPOCH_S, SPACE, Silent, SimulatedExperiment
 from tests.s3_server import s3, s3_url  # noqa: F401
 from tune_flows import ExperimentNotFound, ExperimentView, InvalidParameter, open_experiment
 from tune_flows.core.errors import CorruptJournalError, StorageError
@@ -33,7 +33,7 @@ def boom(trial_id, lease, iteration):
 
 
 def test_of_an_experiment_that_has_ended(tmp_path):
-    shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
     state = shop.run()
     write_tables(ObjectStore(shop.url))
     result = tune_result(shop.url, state, Objective("score"))
@@ -52,7 +52,7 @@ def test_of_an_experiment_that_has_ended(tmp_path):
 
 
 def test_what_it_is(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run()
     view = open_experiment(Path(shop.url))
     assert (view.metric, view.mode) == ("score", "max")
@@ -88,12 +88,12 @@ class Watch:
 
 
 def test_of_a_running_experiment_whose_driver_does_not_notice(tmp_path, caplog):
-    shop = Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
+    shop = SimulatedExperiment(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9})
     watch = Watch(shop)
     shop.observers = [watch]
     state = shop.run()
     assert not caplog.records  # an observer whose assertion fails would be left out
-    undisturbed = Shop(f"{tmp_path}/undisturbed", {"type": "hyperband", "max_t": 9})
+    undisturbed = SimulatedExperiment(f"{tmp_path}/undisturbed", {"type": "hyperband", "max_t": 9})
     assert undisturbed.run() == state
     assert state.epoch == 1
     assert watch.steps > 20
@@ -102,7 +102,7 @@ def test_of_a_running_experiment_whose_driver_does_not_notice(tmp_path, caplog):
 
 
 def test_a_view_stays_at_its_moment_until_it_is_refreshed(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=True)
     view = open_experiment(shop.url)
     before = view.trials
@@ -117,7 +117,7 @@ def test_a_view_stays_at_its_moment_until_it_is_refreshed(tmp_path):
 
 
 def test_a_refresh_reads_only_what_is_new(tmp_path, monkeypatch):
-    shop = Shop(f"{tmp_path}/e", snapshot_every=1000)
+    shop = SimulatedExperiment(f"{tmp_path}/e", snapshot_every=1000)
     shop.run_and_die(20, durable=True)
     view = open_experiment(shop.url)
     view.dataframe()
@@ -133,7 +133,7 @@ def test_a_refresh_reads_only_what_is_new(tmp_path, monkeypatch):
 
 
 def test_of_a_dead_experiment_nothing_is_written(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(20, durable=False)
     folder = Path(shop.url)
     for path in folder.rglob("*"):
@@ -151,7 +151,7 @@ def test_of_a_dead_experiment_nothing_is_written(tmp_path):
 
 
 def test_from_another_machine_on_s3(s3_url, tmp_path):  # noqa: F811
-    shop = Shop(f"{s3_url}/tuning/e", num_samples=3)
+    shop = SimulatedExperiment(f"{s3_url}/tuning/e", num_samples=3)
     state = shop.run()
     view = open_experiment(f"{s3_url}/tuning/e/")
     assert view.trials == list(state.trials.values())
@@ -163,7 +163,7 @@ def test_from_another_machine_on_s3(s3_url, tmp_path):  # noqa: F811
 
 
 def test_before_the_first_record(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run_and_die(1, durable=False)  # the fence
     with pytest.raises(ExperimentNotFound):
         open_experiment(shop.url)
@@ -181,7 +181,7 @@ def test_before_the_first_record(tmp_path):
 
 @pytest.mark.parametrize("metric", ["score", None])
 def test_where_every_trial_failed(tmp_path, metric):
-    shop = Shop(f"{tmp_path}/e", fault=boom, num_samples=2, metric=metric)
+    shop = SimulatedExperiment(f"{tmp_path}/e", fault=boom, num_samples=2, metric=metric)
     shop.run()
     view = open_experiment(shop.url)
     assert (view.best_trial, view.best_config, view.best_metrics, view.best_checkpoint) == (None,) * 4
@@ -193,7 +193,7 @@ def test_where_every_trial_failed(tmp_path, metric):
 
 
 def test_without_a_metric(tmp_path):
-    shop = Shop(f"{tmp_path}/e", trainable=Silent, metric=None, num_samples=2)
+    shop = SimulatedExperiment(f"{tmp_path}/e", trainable=Silent, metric=None, num_samples=2)
     shop.run()
     view = open_experiment(shop.url)
     assert (view.metric, view.best_trial, view.result().best_value) == (None, None, None)
@@ -202,7 +202,7 @@ def test_without_a_metric(tmp_path):
 
 
 def test_shown_in_a_notebook(tmp_path):
-    shop = Shop(f"{tmp_path}/<e>")
+    shop = SimulatedExperiment(f"{tmp_path}/<e>")
     shop.run()
     view = open_experiment(shop.url)
     best = view.best_trial
@@ -216,7 +216,7 @@ def test_shown_in_a_notebook(tmp_path):
 
 
 def test_what_is_damaged_is_never_passed_over(tmp_path):
-    shop = Shop(f"{tmp_path}/e", snapshot_every=1000)
+    shop = SimulatedExperiment(f"{tmp_path}/e", snapshot_every=1000)
     shop.run_and_die(10, durable=True)
     view = open_experiment(shop.url)
     view.dataframe()
@@ -233,7 +233,7 @@ def test_what_is_damaged_is_never_passed_over(tmp_path):
 
 
 def test_a_note_on_its_session_that_is_damaged_is_passed_over(tmp_path, caplog):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run()
     parameters = open_experiment(shop.url).parameters()
     assert not caplog.records
@@ -243,7 +243,7 @@ def test_a_note_on_its_session_that_is_damaged_is_passed_over(tmp_path, caplog):
 
 
 def test_begun_anew_under_the_same_name(tmp_path):
-    shop = Shop(f"{tmp_path}/e")
+    shop = SimulatedExperiment(f"{tmp_path}/e")
     shop.run()
     view = open_experiment(shop.url)
     gone = shop.experiment()
@@ -252,14 +252,14 @@ def test_begun_anew_under_the_same_name(tmp_path):
     gone.discard()
     with pytest.raises(ExperimentNotFound):
         view.refresh()
-    Shop(shop.url, num_samples=2).run_and_die(9, durable=True)
+    SimulatedExperiment(shop.url, num_samples=2).run_and_die(9, durable=True)
     assert view.refresh().ended is None
     assert len(view.trials) == 2
 
 
 def test_looked_for_in_the_wrong_place(tmp_path):
     for name in ("churn-nightly", "churn-weekly", "digits"):
-        Shop(f"{tmp_path}/{name}", num_samples=1).run()
+        SimulatedExperiment(f"{tmp_path}/{name}", num_samples=1).run()
     (tmp_path / "notes").mkdir()
     with pytest.raises(ExperimentNotFound) as storage_path:
         open_experiment(str(tmp_path))
@@ -279,7 +279,7 @@ def test_what_cannot_be_a_url_is_refused(url):
 
 def test_home_is_resolved(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    Shop(f"{tmp_path}/e", num_samples=1).run()
+    SimulatedExperiment(f"{tmp_path}/e", num_samples=1).run()
     assert open_experiment("~/e").url == f"{tmp_path}/e"
 
 
@@ -295,14 +295,14 @@ print([name for name in ("prefect", "ray") if name in sys.modules])
 
 
 def test_it_loads_neither_prefect_nor_ray_and_pandas_only_for_a_frame(tmp_path):
-    Shop(f"{tmp_path}/e", num_samples=1).run()
+    SimulatedExperiment(f"{tmp_path}/e", num_samples=1).run()
     command = [sys.executable, "-c", PROGRAM, f"{tmp_path}/e"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n[]\n"
 
 
 def test_the_documentation_runs_as_it_stands_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
-    Shop(f"{tmp_path}/.tune_flows/churn-nightly").run_and_die(30, durable=True)
+    SimulatedExperiment(f"{tmp_path}/.tune_flows/churn-nightly").run_and_die(30, durable=True)
     (source,) = (block for block in blocks(DOCS / "storage-and-resume.md", "python") if "view" in block)
     names = {}
     exec(source, names)

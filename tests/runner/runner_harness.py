@@ -25,7 +25,7 @@ SPACE = ParamSpace.parse({"x": 0})
 OBJECTIVE = Objective("score")
 
 
-class TaughtSearch(SearchAlg):
+class ScriptedSearch(SearchAlg):
     """Suggests {"x": number of the trial}; with `total` it says FINISHED after so many, None where told."""
 
     total: int | None = None
@@ -55,7 +55,7 @@ class TaughtSearch(SearchAlg):
         self._heard.append(f"error {_number(trial)}")
 
 
-class TaughtScheduler(TrialScheduler):
+class ScriptedScheduler(TrialScheduler):
     """Decides what is written in its class attributes, so that a test may hand it anything."""
 
     every: int | None = 1
@@ -106,7 +106,7 @@ class TaughtScheduler(TrialScheduler):
         return super().choose_trial_to_run(may_run) if may_run else None
 
 
-def taught(
+def scripted(
     *,
     every: int | None = 1,
     says: dict[tuple[int, int], Decision] | None = None,
@@ -116,8 +116,8 @@ def taught(
 ) -> TrialScheduler:
     """A scheduler that decides just that."""
     kind = type(
-        "Taught",
-        (TaughtScheduler,),
+        "Scripted",
+        (ScriptedScheduler,),
         {
             "says": says or {},
             "others": others or {},
@@ -139,7 +139,7 @@ def assert_same(one: ExperimentState, other: ExperimentState) -> None:
     assert one == other or repr(one) == repr(other)
 
 
-class Desk:
+class RunnerHarness:
     """A runner whose every step is checked.
 
     Args:
@@ -162,8 +162,8 @@ class Desk:
         space: ParamSpace = SPACE,
         start: bool = True,
     ) -> None:
-        self.scheduler = scheduler if scheduler is not None else taught()
-        self.search = search if search is not None else TaughtSearch()
+        self.scheduler = scheduler if scheduler is not None else scripted()
+        self.search = search if search is not None else ScriptedSearch()
         self.objective, self.space = objective, space
         self.journal: list[tuple[float, list[str]]] = []
         self.snapshots: dict[int, str] = {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import PrivateAttr
 
 from tests.runner.model_executor import ModelExecutor
-from tests.runner.runner_harness import Desk
+from tests.runner.runner_harness import RunnerHarness
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, YIELD, Decision, exploit
 from tune_flows.core.events import CapacityChanged, ExperimentExtended, RulesChanged, StopRequested
@@ -111,7 +111,7 @@ def check(desk, step, executor, final):
 def run(kind, seed, *, slots, trials, rules, restarts, interruptions):
     random = Random(seed)
     executor = ModelExecutor(random, slots=slots, length=random.choice([1, 5, 12]), faults=6)
-    desk = Desk(
+    desk = RunnerHarness(
         SCHEDULERS[kind](), RandomSearch(), rules=rules, slots=slots, target=trials, space=SPACE, start=False
     )
     final = {}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.runner.builders import completed, faulted, launch, name, ref, reported, saved
-from tests.runner.runner_harness import Desk, taught
+from tests.runner.runner_harness import RunnerHarness, scripted
 from tune_flows.core.codec import record_from_json, record_to_json, state_from_json, state_to_json
 from tune_flows.core.commands import DeleteCheckpoint, LaunchSegment
 from tune_flows.core.decisions import STOP, FaultJudged, StopDecided, exploit
@@ -32,7 +32,7 @@ def fault(kind: FaultKind, lease: int) -> TrialFaulted:
 
 @pytest.mark.parametrize("kind", [FaultKind.TRAINABLE, FaultKind.INFRASTRUCTURE, FaultKind.RESTORE])
 def test_each_kind_has_a_budget_of_its_own(kind):
-    desk = Desk(rules=ONE_EACH, slots=1, target=1)
+    desk = RunnerHarness(rules=ONE_EACH, slots=1, target=1)
     others = [other for other in FaultKind if other is not kind]
     for lease, other in enumerate(others, start=1):
         assert desk.commands(fault(other, lease)) == [launch(0, 1, lease=lease + 1)]
@@ -44,14 +44,14 @@ def test_each_kind_has_a_budget_of_its_own(kind):
 
 
 def test_an_announced_preemption_never_counts():
-    desk = Desk(rules=Rules(max_infra_failures=0), slots=1, target=1)
+    desk = RunnerHarness(rules=Rules(max_infra_failures=0), slots=1, target=1)
     for lease in range(1, 10):
         assert desk.commands(fault(FaultKind.PREEMPTION, lease)) == [launch(0, 1, lease=lease + 1)]
     assert desk.trial(0).faults == 0
 
 
 def test_fail_fast_at_once_ends_the_experiment_too():
-    desk = Desk(rules=Rules(fail_fast="raise"))
+    desk = RunnerHarness(rules=Rules(fail_fast="raise"))
     step = desk.step(faulted(0))
     assert FaultJudged(name(0), retry=False) in step.records
     assert StopDecided("fail_fast: trial-00000 failed") in step.records
@@ -60,14 +60,14 @@ def test_fail_fast_at_once_ends_the_experiment_too():
 
 
 def test_delays_double_with_each_fault_in_a_row():
-    desk = Desk(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
+    desk = RunnerHarness(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
     delays = [_delay(desk.commands(faulted(0, lease))) for lease in range(1, 10)]
     longest = [min(2.0**doubled, LONGEST_DELAY_S) for doubled in range(9)]
     assert all(most / 2 <= delay <= most for delay, most in zip(delays, longest, strict=True))
 
 
 def test_progress_ends_the_row():
-    desk = Desk(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
+    desk = RunnerHarness(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
     for lease in range(1, 6):
         desk.step(faulted(0, lease))
     desk.step(saved(0, 1, lease=6), reported(0, 1, lease=6))
@@ -77,7 +77,7 @@ def test_progress_ends_the_row():
 
 
 def test_no_delay_without_a_fault():
-    desk = Desk(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=2, target=3)
+    desk = RunnerHarness(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=2, target=3)
     assert _delay(desk.commands(completed(0))) == 0
     assert _delay(desk.commands(faulted(1))) > 0
     assert all(command.delay_s == 0 for command in desk.restart())
@@ -85,7 +85,7 @@ def test_no_delay_without_a_fault():
 
 def test_the_same_history_gives_the_same_delays():
     def delays() -> list[float]:
-        desk = Desk(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
+        desk = RunnerHarness(rules=Rules(max_failures=-1, retry_delay_s=1.0), slots=1, target=1)
         return [_delay(desk.commands(faulted(0, lease))) for lease in range(1, 5)]
 
     assert delays() == delays()
@@ -106,16 +106,16 @@ def test_what_was_written_before_these_budgets_can_be_read():
     for field in ("max_restore_failures", "retry_delay_s"):
         del event["rules"][field]
     assert record_from_json(event) == RulesChanged(Rules())
-    desk = Desk(slots=1, target=1)
+    desk = RunnerHarness(slots=1, target=1)
     state = state_to_json(desk.state)
     for trial in state["trials"].values():
         del trial["restore_failures"]
     assert state_from_json(state) == desk.state
 
 
-def restoring(*checkpoints: int, interim: int | None = None, rules: Rules | None = None) -> Desk:
+def restoring(*checkpoints: int, interim: int | None = None, rules: Rules | None = None) -> RunnerHarness:
     """A trial with these checkpoints and three iterations that is launched again, as lease 2."""
-    desk = Desk(taught(every=None), rules=rules or Rules(max_infra_failures=9), slots=1, target=1)
+    desk = RunnerHarness(scripted(every=None), rules=rules or Rules(max_infra_failures=9), slots=1, target=1)
     desk.step(*(saved(0, iteration) for iteration in checkpoints), reported(0, 1, 2, 3, waits=False))
     if interim is None:
         desk.step(faulted(0, infra=True))
@@ -126,7 +126,7 @@ def restoring(*checkpoints: int, interim: int | None = None, rules: Rules | None
     return desk
 
 
-def unfetched(desk: Desk) -> tuple[list[Any], list[Any]]:
+def unfetched(desk: RunnerHarness) -> tuple[list[Any], list[Any]]:
     """The checkpoint of the newest launch cannot be fetched: from where it goes on, and what is deleted."""
     commands = desk.commands(fault(FaultKind.RESTORE, desk.trial(0).lease))
     launched = [c.checkpoint for c in commands if isinstance(c, LaunchSegment)]
@@ -176,7 +176,7 @@ def test_a_trial_that_is_reopened_gives_up_what_could_not_be_fetched_before():
 
 def test_what_a_clone_cannot_fetch_stays_with_its_own_trial():
     says = {(1, 1): exploit(name(0), {"x": 0.5})}
-    desk = Desk(taught(says=says), rules=Rules(max_restore_failures=9), slots=2, target=2)
+    desk = RunnerHarness(scripted(says=says), rules=Rules(max_restore_failures=9), slots=2, target=2)
     desk.step(saved(0, 1), reported(0, 1))
     desk.step(saved(0, 2), reported(0, 2))
     desk.step(reported(1, 1))
@@ -193,7 +193,7 @@ def test_what_a_clone_cannot_fetch_stays_with_its_own_trial():
 @pytest.mark.parametrize("kind", [FaultKind.INFRASTRUCTURE, FaultKind.RESTORE])
 def test_a_trial_that_was_stopped_is_no_failure_when_its_worker_is_lost(kind):
     rules = Rules(fail_fast=True, max_infra_failures=0, max_restore_failures=0)
-    desk = Desk(taught(says={(0, 1): STOP}), rules=rules, slots=2, target=3)
+    desk = RunnerHarness(scripted(says={(0, 1): STOP}), rules=rules, slots=2, target=3)
     desk.step(reported(0, 1))
     assert desk.commands(fault(kind, 1)) == [launch(2, 1)]
     assert (desk.trial(0).status, desk.state.stopping) == (TrialStatus.TERMINATED, None)
@@ -204,7 +204,7 @@ def test_a_trial_that_was_stopped_is_no_failure_when_its_worker_is_lost(kind):
 @pytest.mark.parametrize(("kind", "at_end"), [(FaultKind.TRAINABLE, False), (FaultKind.INFRASTRUCTURE, True)])
 def test_a_trial_that_was_stopped_fails_by_its_own_fault_or_without_what_it_owes(kind, at_end):
     rules = Rules(max_infra_failures=0, checkpoint_at_end=at_end)
-    desk = Desk(taught(says={(0, 1): STOP}), rules=rules, slots=2, target=2)
+    desk = RunnerHarness(scripted(says={(0, 1): STOP}), rules=rules, slots=2, target=2)
     desk.step(reported(0, 1))
     desk.step(fault(kind, 1))
     assert desk.trial(0).status is TrialStatus.ERRORED

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runner.builders import completed, faulted, go_on, name, ref, reported
-from tests.runner.runner_harness import Desk, taught
+from tests.runner.runner_harness import RunnerHarness, scripted
 from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import exploit
 from tune_flows.core.events import CheckpointSaved, DriverStarted, RulesChanged, TrialsReopened
@@ -95,7 +95,7 @@ def test_none_is_best_of_none():
 
 
 def test_the_best_checkpoints_are_kept_and_the_newest():
-    desk = Desk(taught(every=None), rules=by("min"))
+    desk = RunnerHarness(scripted(every=None), rules=by("min"))
     deleted = []
     for iteration, value in enumerate([5.0, 1.0, 3.0, 4.0, 2.0, None], 1):
         deleted += [
@@ -108,7 +108,7 @@ def test_the_best_checkpoints_are_kept_and_the_newest():
 
 
 def test_a_late_checkpoint_counts_like_any_other():
-    desk = Desk(taught(every=None), rules=by("max", keep=1))
+    desk = RunnerHarness(scripted(every=None), rules=by("max", keep=1))
     desk.step(reported(0, 1, 2, 3, waits=False))
     assert desk.commands(saved(0, 2, 1.0), reported(0, 4, waits=False)) == []
     assert desk.trial(0).checkpoints == (scored(0, 2, 1.0),)
@@ -119,7 +119,7 @@ def test_a_late_checkpoint_counts_like_any_other():
 
 
 def test_a_retry_starts_at_the_newest_not_at_the_best():
-    desk = Desk(taught(every=None), rules=by("min", keep=1), target=1)
+    desk = RunnerHarness(scripted(every=None), rules=by("min", keep=1), target=1)
     desk.step(saved(0, 1, 0.0), reported(0, 1, waits=False), saved(0, 2, 9.0), reported(0, 2, waits=False))
     assert [held.iteration for held in desk.trial(0).checkpoints] == [1, 2]
     launched = desk.commands(DriverStarted(2, 200.0), seconds=100.0)
@@ -128,7 +128,7 @@ def test_a_retry_starts_at_the_newest_not_at_the_best():
 
 
 def test_a_checkpoint_that_another_trial_went_on_from_is_not_deleted():
-    desk = Desk(taught(says={(1, 1): exploit(name(0), {"x": 0.5})}), rules=by("max", keep=1))
+    desk = RunnerHarness(scripted(says={(1, 1): exploit(name(0), {"x": 0.5})}), rules=by("max", keep=1))
     desk.step(saved(0, 1, 1.0), reported(0, 1))
     desk.step(reported(1, 1))
     copy = desk.trial(1).checkpoint
@@ -147,7 +147,7 @@ def test_a_checkpoint_that_another_trial_went_on_from_is_not_deleted():
 
 
 def test_the_rule_of_the_session_counts():
-    desk = Desk(taught(every=None), rules=by("max", keep=1))
+    desk = RunnerHarness(scripted(every=None), rules=by("max", keep=1))
     desk.step(saved(0, 1, 9.0), reported(0, 1, waits=False), saved(0, 2, 1.0), reported(0, 2, waits=False))
     assert [held.iteration for held in desk.trial(0).checkpoints] == [1, 2]
     desk.step(RulesChanged(Rules(num_to_keep=1)))
@@ -158,7 +158,9 @@ def test_the_rule_of_the_session_counts():
 
 def clone_where_all_are_kept():
     """Trial 1 has two checkpoints when it becomes a copy of trial 0, and saves another one as the copy."""
-    desk = Desk(taught(says={(1, 2): exploit(name(0), {"x": 0.5}), (1, 4): exploit(name(0), {"x": 0.6})}))
+    desk = RunnerHarness(
+        scripted(says={(1, 2): exploit(name(0), {"x": 0.5}), (1, 4): exploit(name(0), {"x": 0.6})})
+    )
     desk.step(saved(0, 1), reported(0, 1), saved(1, 1), reported(1, 1))
     desk.step(saved(1, 2), reported(1, 2))
     desk.step(saved(1, 3), reported(1, 3))

@@ -7,7 +7,7 @@ from tune_flows.core.decisions import (
     TrialSuggested,
 )
 from tune_flows.core.trial import Action
-from tune_flows.runner.replay import Difference, Tape
+from tune_flows.runner.replay import DecisionReplay, ReplayMismatch
 
 A, B = TrialContinued("a", 3), TrialContinued("b", 3)
 SUGGESTED = TrialSuggested("t", {})
@@ -15,13 +15,13 @@ OVERRULED = TrialOverruled("c", Action.STOP, "x")
 
 
 def loaded(*records):
-    tape = Tape()
+    tape = DecisionReplay()
     tape.load(records)
     return tape
 
 
 def test_live_what_is_proposed_counts():
-    tape = Tape()
+    tape = DecisionReplay()
     assert tape.settle(A, TrialContinued, trial_id="a") == ([], A)
     assert tape.settle(None, TrialContinued) == ([], None)
     assert (tape.is_replay, tape.differences) == (False, [])
@@ -34,7 +34,7 @@ def test_on_replay_what_was_recorded_counts():
     assert tape.settle(None, TrialContinued, trial_id="a") == ([], None)
     assert tape.settle(B, TrialContinued, trial_id="b") == ([], B)
     assert tape.unload() == []
-    assert tape.differences == [Difference(A, TrialContinued("a", 9))]
+    assert tape.differences == [ReplayMismatch(A, TrialContinued("a", 9))]
 
 
 def test_what_was_recorded_and_is_not_proposed_today_counts_if_it_is_about_the_same():
@@ -43,7 +43,7 @@ def test_what_was_recorded_and_is_not_proposed_today_counts_if_it_is_about_the_s
     assert tape.settle(None, TrialDecided, trial_id="a", iteration=2) == ([], None)
     assert tape.differences == []
     assert tape.settle(None, TrialDecided, trial_id="a", iteration=3) == ([], decided)
-    assert tape.differences == [Difference(decided, None)]
+    assert tape.differences == [ReplayMismatch(decided, None)]
 
 
 def test_a_question_about_nothing_in_particular_is_answered_when_it_is_asked_again():
@@ -56,24 +56,24 @@ def test_a_question_about_nothing_in_particular_is_answered_when_it_is_asked_aga
 def test_a_question_may_be_answered_by_several_kinds():
     tape = loaded(SearchExhausted())
     assert tape.settle(SUGGESTED, TrialSuggested, SearchExhausted) == ([], SearchExhausted())
-    assert tape.differences == [Difference(SearchExhausted(), SUGGESTED)]
+    assert tape.differences == [ReplayMismatch(SearchExhausted(), SUGGESTED)]
 
 
 def test_what_does_not_come_up_today_is_caught_up_with_before_the_next_answer():
     tape = loaded(OVERRULED, A)
     assert tape.settle(None, TrialContinued, trial_id="a") == ([], None)
     assert tape.settle(A, TrialContinued, trial_id="a") == ([OVERRULED], A)
-    assert tape.differences == [Difference(OVERRULED, None)]
+    assert tape.differences == [ReplayMismatch(OVERRULED, None)]
 
 
 def test_what_no_question_took_is_a_difference():
     tape = loaded(StopDecided("x"))
     assert tape.settle(A, TrialContinued, trial_id="a") == ([], None)
     assert tape.unload() == [StopDecided("x")]
-    assert tape.differences == [Difference(None, A), Difference(StopDecided("x"), None)]
+    assert tape.differences == [ReplayMismatch(None, A), ReplayMismatch(StopDecided("x"), None)]
     assert not tape.is_replay
 
 
 def test_a_difference_says_what_was_and_what_would_be():
-    assert str(Difference(A, None)) == f"journal: {A}; now: nothing"
-    assert str(Difference(None, B)) == f"journal: nothing; now: {B}"
+    assert str(ReplayMismatch(A, None)) == f"journal: {A}; now: nothing"
+    assert str(ReplayMismatch(None, B)) == f"journal: nothing; now: {B}"

@@ -17,17 +17,17 @@ from tests.runner.builders import (
     saved,
     stop,
 )
-from tests.runner.runner_harness import Desk, TaughtScheduler, TaughtSearch, taught
+from tests.runner.runner_harness import RunnerHarness, ScriptedScheduler, ScriptedSearch, scripted
 from tune_flows.core.decisions import PAUSE, STOP, ExperimentEnded, TrialOverruled, exploit
 from tune_flows.core.events import ExperimentExtended, RulesChanged, StopRequested
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Action, TrialStatus
 
-STOPPED = "stopped by tests.runner.runner_harness:Taught"
+STOPPED = "stopped by tests.runner.runner_harness:Scripted"
 
 
 def test_what_ran_is_launched_again_from_its_checkpoint_or_from_scratch():
-    desk = Desk(target=3)
+    desk = RunnerHarness(target=3)
     desk.step(saved(0, 1), reported(0, 1), reported(1, 1))
     desk.step(reported(0, 2))
     assert desk.restart() == [
@@ -39,7 +39,7 @@ def test_what_ran_is_launched_again_from_its_checkpoint_or_from_scratch():
     desk.replayed()
 
 
-class Promotes(TaughtScheduler):
+class Promotes(ScriptedScheduler):
     """Lets trial 0 go on, before any other, once trial 1 has reported."""
 
     says: ClassVar = {(0, 1): PAUSE}
@@ -51,7 +51,7 @@ class Promotes(TaughtScheduler):
 
 
 def test_what_ran_keeps_its_slot_whatever_waits_for_one():
-    desk = Desk(Promotes(), slots=1, target=2)
+    desk = RunnerHarness(Promotes(), slots=1, target=2)
     desk.step(reported(0, 1))
     assert desk.commands(paused(0)) == [launch(1, 1)]
     assert desk.commands(reported(1, 1)) == [go_on(1, 2)]
@@ -60,7 +60,7 @@ def test_what_ran_keeps_its_slot_whatever_waits_for_one():
 
 
 def test_a_clone_that_was_not_told_yet_is_launched_as_the_clone():
-    desk = Desk(taught(says={(1, 1): exploit(name(0), {"x": 0.5})}))
+    desk = RunnerHarness(scripted(says={(1, 1): exploit(name(0), {"x": 0.5})}))
     desk.step(saved(0, 1), reported(0, 1), reported(1, 1, waits=False))
     assert desk.restart() == [
         launch(0, 2, lease=2, iteration=1, checkpoint=ref(0, 1)),
@@ -71,7 +71,7 @@ def test_a_clone_that_was_not_told_yet_is_launched_as_the_clone():
 
 @pytest.mark.parametrize("is_saved", [True, False])
 def test_a_trial_that_was_told_to_pause_is_paused(is_saved):
-    desk = Desk(taught(says={(0, 1): PAUSE}, resumes=[]), slots=1, target=2)
+    desk = RunnerHarness(scripted(says={(0, 1): PAUSE}, resumes=[]), slots=1, target=2)
     desk.step(*([saved(0, 1)] if is_saved else []), reported(0, 1))
     assert desk.trial(0).pending is Action.PAUSE
     assert desk.restart() == [launch(1, 1)]
@@ -82,7 +82,7 @@ def test_a_trial_that_was_told_to_pause_is_paused(is_saved):
 @pytest.mark.parametrize("checkpoint_at_end", [True, False])
 def test_a_trial_that_was_told_to_stop_owes_at_most_its_last_checkpoint(is_saved, checkpoint_at_end):
     rules = Rules(checkpoint_at_end=checkpoint_at_end)
-    desk = Desk(taught(says={(0, 1): STOP}), rules=rules, slots=1, target=2)
+    desk = RunnerHarness(scripted(says={(0, 1): STOP}), rules=rules, slots=1, target=2)
     desk.step(*([saved(0, 1)] if is_saved else []), reported(0, 1))
     ordered = desk.restart()
     if checkpoint_at_end and not is_saved:
@@ -97,7 +97,7 @@ def test_a_trial_that_was_told_to_stop_owes_at_most_its_last_checkpoint(is_saved
 
 
 def test_a_trial_that_was_done_is_over():
-    desk = Desk(slots=1, target=2)
+    desk = RunnerHarness(slots=1, target=2)
     desk.step(done(0, 1))
     assert desk.restart() == [launch(1, 1)]
     assert (desk.trial(0).status, desk.trial(0).reason) == (TrialStatus.TERMINATED, "done")
@@ -105,7 +105,7 @@ def test_a_trial_that_was_done_is_over():
 
 
 def test_a_trial_that_was_stopped_before_its_first_result_owes_nothing():
-    desk = Desk(taught(others={"add 1": {name(0): STOP}}), rules=Rules(checkpoint_at_end=True))
+    desk = RunnerHarness(scripted(others={"add 1": {name(0): STOP}}), rules=Rules(checkpoint_at_end=True))
     assert desk.trial(0).pending is Action.STOP
     assert desk.restart() == [launch(1, 1, lease=2)]
     assert desk.trial(0).status is TrialStatus.TERMINATED
@@ -115,7 +115,7 @@ def test_a_trial_that_was_stopped_before_its_first_result_owes_nothing():
 def test_an_experiment_that_was_being_stopped_is_over(checkpoint_at_end):
     says = {(0, 1): PAUSE, (1, 1): STOP}
     rules = Rules(checkpoint_at_end=checkpoint_at_end)
-    desk = Desk(taught(says=says), rules=rules, slots=3, target=5)
+    desk = RunnerHarness(scripted(says=says), rules=rules, slots=3, target=5)
     desk.step(reported(0, 1), reported(1, 1))
     desk.step(StopRequested("by hand"))
     assert desk.restart() == []
@@ -126,7 +126,9 @@ def test_an_experiment_that_was_being_stopped_is_over(checkpoint_at_end):
 
 
 def test_the_driver_dies_twice_in_a_row():
-    desk = Desk(taught(says={(0, 1): STOP}), rules=Rules(checkpoint_at_end=True), slots=1, target=1)
+    desk = RunnerHarness(
+        scripted(says={(0, 1): STOP}), rules=Rules(checkpoint_at_end=True), slots=1, target=1
+    )
     desk.step(reported(0, 1))
     assert desk.restart() == [launch(0, 1, lease=2, iteration=1)]
     assert desk.restart() == [launch(0, 1, lease=3, iteration=1)]
@@ -136,7 +138,7 @@ def test_the_driver_dies_twice_in_a_row():
 
 
 def test_a_driver_that_died_before_its_first_word_changes_nothing():
-    desk = Desk(target=1)
+    desk = RunnerHarness(target=1)
     desk.step(reported(0, 1), completed(0))
     assert desk.restart() == []
     assert desk.state.ended == "all trials done"
@@ -145,7 +147,7 @@ def test_a_driver_that_died_before_its_first_word_changes_nothing():
 
 def test_a_replay_goes_by_the_rules_of_the_time():
     """With today's rules more would have been asked, and a search with a generator would have moved on."""
-    desk = Desk(rules=Rules(max_concurrent_trials=1), slots=3, target=9)
+    desk = RunnerHarness(rules=Rules(max_concurrent_trials=1), slots=3, target=9)
     desk.step(completed(0))
     desk.step(RulesChanged(Rules(max_concurrent_trials=2, num_to_keep=1)))
     assert desk.commands(completed(1)) == [launch(3, 1)]
@@ -153,11 +155,13 @@ def test_a_replay_goes_by_the_rules_of_the_time():
 
 
 def test_a_policy_that_decides_differently_today_is_told_what_happened():
-    desk = Desk(taught(says={(0, 1): STOP}, others={"complete 0": {name(1): STOP}}), slots=3, target=3)
+    desk = RunnerHarness(
+        scripted(says={(0, 1): STOP}, others={"complete 0": {name(1): STOP}}), slots=3, target=3
+    )
     desk.step(reported(0, 1))
     desk.step(reported(2, 1), completed(0), completed(1))
-    desk._fresh = TaughtSearch(), taught()
-    search, scheduler = TaughtSearch(), taught()
+    desk._fresh = ScriptedSearch(), scripted()
+    search, scheduler = ScriptedSearch(), scripted()
     runner = desk._runner(search, scheduler)
     import json
 
@@ -174,7 +178,7 @@ def test_a_policy_that_decides_differently_today_is_told_what_happened():
 
 
 def test_a_pause_that_was_ordered_is_ordered_anew_in_the_next_lease():
-    desk = Desk(taught(says={(0, 1): PAUSE, (0, 2): PAUSE}), slots=1, target=1)
+    desk = RunnerHarness(scripted(says={(0, 1): PAUSE, (0, 2): PAUSE}), slots=1, target=1)
     assert desk.commands(reported(0, 1)) == [pause(0)]
     assert desk.commands(paused(0)) == [launch(0, 2, lease=2, iteration=1)]
     assert desk.commands(reported(0, 2, lease=2)) == [pause(0, lease=2)]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tune_flows.core.errors import CorruptJournalError, StorageError
 from tune_flows.store import CheckpointStore, Journal, ObjectStore
-from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.envelope import decode_envelope, encode_envelope
 
 FOLDERS = count()
 FILES = {"model": b"weights" * 40, "deep/er/state.json": b'{"n": 3}', "none": b"", "also": b"weights" * 40}
@@ -62,8 +62,8 @@ def twin(tmp_path_factory):
 
 def newer(data):
     """The same document in the next version of the format, whole."""
-    head, body = unseal(data, where="")
-    return seal({name: value for name, value in head.items() if name != "sha256"} | {"v": 2}, body)
+    head, body = decode_envelope(data, where="")
+    return encode_envelope({name: value for name, value in head.items() if name != "sha256"} | {"v": 2}, body)
 
 
 def flipped(data, at):
@@ -218,13 +218,13 @@ def test_a_damaged_checkpoint_comes_back_as_it_was_or_not_at_all(ours, twin, dam
 def test_any_bytes_at_all_are_an_error_and_nothing_else(data, zipped):
     data = gzip.compress(data) if zipped else data
     with pytest.raises(CorruptJournalError, match="here"):
-        unseal(data, where="here")
+        decode_envelope(data, where="here")
 
 
 @given(st.data())
 def test_a_torn_gzip_is_an_error_at_every_byte(data):
-    document = seal({"kind": "data"}, b'{"x": "%s"}\n' % (b"y" * 40_000), compress=True)
+    document = encode_envelope({"kind": "data"}, b'{"x": "%s"}\n' % (b"y" * 40_000), compress=True)
     with pytest.raises(CorruptJournalError, match="here"):
-        unseal(document[: data.draw(st.integers(0, len(document) - 1))], where="here")
+        decode_envelope(document[: data.draw(st.integers(0, len(document) - 1))], where="here")
     with suppress(zlib.error):
-        assert unseal(document, where="here")[0]["kind"] == "data"
+        assert decode_envelope(document, where="here")[0]["kind"] == "data"

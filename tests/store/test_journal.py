@@ -249,15 +249,15 @@ def test_news_are_given_once(any_store):
     journal = begun(any_store)
     journal.append([{"n": 1}], at=1.0)
     view = Journal.read(any_store)
-    assert [entry.seq for entry in view.news()] == [1, 2]
-    assert list(view.news()) == []
+    assert [entry.seq for entry in view.read_new()] == [1, 2]
+    assert list(view.read_new()) == []
     for n in (2, 3):
         journal.append([{"n": n}], at=2.0)
-    assert next(view.news()).seq == 3  # not taken, as nobody asked for the next one
-    assert [entry.seq for entry in view.news(up_to=3)] == [3]
-    assert [entry.records for entry in view.news()] == [[{"n": 3}]]
+    assert next(view.read_new()).seq == 3  # not taken, as nobody asked for the next one
+    assert [entry.seq for entry in view.read_new(up_to=3)] == [3]
+    assert [entry.records for entry in view.read_new()] == [[{"n": 3}]]
     journal.write_snapshot({"n": 3}, seq=4)
     journal.append([{"n": 4}], at=3.0)
     begins_late = Journal.read(any_store)
-    assert [entry.seq for entry in begins_late.news()] == [5]
-    assert len(list(Journal.read(any_store, whole=True).news())) == 5
+    assert [entry.seq for entry in begins_late.read_new()] == [5]
+    assert len(list(Journal.read(any_store, whole=True).read_new())) == 5

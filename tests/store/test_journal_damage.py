@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.store import Journal, ObjectStore
-from tune_flows.store.envelope import seal
+from tune_flows.store.envelope import encode_envelope
 
 KEYS = ["experiment.json", *(f"log/{seq:012d}.jsonl" for seq in range(1, 7))]
 
@@ -74,7 +74,7 @@ DAMAGES = {
     "other JSON": lambda path: b'{"hello": "world"}\n',
     "a list": lambda path: b"[1, 2]\n",
     "rubbish": lambda path: bytes(range(256)),
-    "other kind": lambda path: seal({"kind": "manifest", "seq": 1}),
+    "other kind": lambda path: encode_envelope({"kind": "manifest", "seq": 1}),
 }
 
 

@@ -70,9 +70,9 @@ def test_a_short_log_costs_no_request_more(folder):
 
 def test_news_are_asked_for_without_packs(folder):
     view = Journal.read(MemoryStore(folder))
-    assert len(list(view.news())) == ENTRIES + 1
+    assert len(list(view.read_new())) == ENTRIES + 1
     folder.reads.clear()
-    assert list(view.news()) == []
+    assert list(view.read_new()) == []
     assert not folder.reads_of("pack")
 
 

@@ -118,7 +118,7 @@ def test_what_is_given_up_is_tried_for_so_long_and_no_longer():
 
     def operation():
         if clock.now > 3 and not attempts_after:
-            given_up.give_up(after_s=2.0)
+            given_up.abandon_after(after_s=2.0)
         if clock.now > 3:
             attempts_after.append(clock.now)
         raise TimeoutError("slow")
@@ -138,8 +138,8 @@ def test_what_is_given_up_is_tried_for_so_long_and_no_longer():
 def test_the_earliest_of_several_ends_counts():
     clock = Clock()
     given_up = retry(clock)
-    given_up.give_up(after_s=1.0)
-    given_up.give_up(after_s=50.0)
+    given_up.abandon_after(after_s=1.0)
+    given_up.abandon_after(after_s=50.0)
     with pytest.raises(StorageError, match="given up"):
         given_up.call(failing(99, TimeoutError("slow")), what="read y", local=False)
     assert clock.now == pytest.approx(1.0)
@@ -166,7 +166,7 @@ def test_threads_that_wait_for_the_next_attempt_are_woken():
         thread.start()
     for _ in threads:
         assert tried.acquire(timeout=20)
-    waiting.give_up()
+    waiting.abandon_after()
     for thread in threads:
         thread.join(timeout=20)
     assert time.monotonic() - begun < 20
@@ -176,12 +176,12 @@ def test_threads_that_wait_for_the_next_attempt_are_woken():
 
 def test_a_store_that_was_given_up_works_once_and_its_copies_as_ever(s3_url, monkeypatch, tmp_path):
     store = ObjectStore(f"{s3_url}/x")
-    store.give_up()
+    store.abandon_after()
     assert store.create("log/1", b"x")  # what needs no second attempt is as before
     copy = pickle.loads(pickle.dumps(store))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     for gone in (ObjectStore(f"{s3_url}/x"), CheckpointStore(f"{s3_url}/x")):
-        gone.give_up()
+        gone.abandon_after()
         with pytest.raises(StorageError, match="given up because the run is being stopped"):
             _read(gone, tmp_path)
     assert copy._retry.last_call.at == float("inf")

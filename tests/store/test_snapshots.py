@@ -14,7 +14,7 @@ from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, Invali
 from tune_flows.store import CheckpointStore, Journal, ObjectStore
 from tune_flows.store._gradual import encode_gradually
 from tune_flows.store.entries import entry_key
-from tune_flows.store.envelope import EncodedJson, encode_json, seal, unseal
+from tune_flows.store.envelope import EncodedJson, decode_envelope, encode_envelope, encode_json
 
 
 def begun(store, *, entries=0, snapshots=()):
@@ -142,9 +142,9 @@ def test_writing_it_twice_is_fine(store):
 
 
 def resealed(path, change):
-    head, body = unseal(path.read_bytes(), where="")
+    head, body = decode_envelope(path.read_bytes(), where="")
     head = {name: value for name, value in head.items() if name not in ("v", "sha256")}
-    return seal(head | change, body)
+    return encode_envelope(head | change, body)
 
 
 DAMAGES = {
@@ -157,8 +157,8 @@ DAMAGES = {
     "of another experiment": lambda path: resealed(path, {"experiment": "0" * 64}),
     "of another log": lambda path: resealed(path, {"writer": "twin/0"}),
     "without an epoch": lambda path: resealed(path, {"epoch": None}),
-    "no object": lambda path: seal(unseal(path.read_bytes(), where="")[0], b"[1]\n"),
-    "no JSON": lambda path: seal(unseal(path.read_bytes(), where="")[0], b"{\n"),
+    "no object": lambda path: encode_envelope(decode_envelope(path.read_bytes(), where="")[0], b"[1]\n"),
+    "no JSON": lambda path: encode_envelope(decode_envelope(path.read_bytes(), where="")[0], b"{\n"),
 }
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tune_flows.tasks.refcounted import shared
+from tune_flows.tasks.refcounted import refcounted
 
 
 class Setting:
@@ -27,7 +27,7 @@ class Setting:
 
 def test_it_is_made_once_and_undone_by_the_last():
     setting = Setting()
-    changed = shared(setting.changed)
+    changed = refcounted(setting.changed)
     first, second = changed(), changed()
     first.__enter__()
     second.__enter__()
@@ -40,7 +40,7 @@ def test_it_is_made_once_and_undone_by_the_last():
 
 def test_it_is_undone_after_an_error():
     setting = Setting()
-    changed = shared(setting.changed)
+    changed = refcounted(setting.changed)
 
     def fail() -> None:
         with changed():
@@ -54,7 +54,7 @@ def test_it_is_undone_after_an_error():
 def test_one_that_cannot_be_made_is_tried_by_the_next():
     tried: list[bool] = []
 
-    @shared
+    @refcounted
     @contextmanager
     def fails_once() -> Generator[None]:
         tried.append(True)

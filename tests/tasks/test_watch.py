@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Cancelling, Completed, Paused, Running, Suspended
 
-from tune_flows.tasks.watch import Cause, Watch, WatchedRun
+from tune_flows.tasks.watch import StopReason, Watch, WatchedRun
 
 NOTHING = WatchedRun(run_ids=(), here=(), parent=None)
 ORPHAN = WatchedRun(run_ids=(), here=(), parent=-1)
@@ -19,20 +19,20 @@ ORPHAN = WatchedRun(run_ids=(), here=(), parent=-1)
 @pytest.mark.parametrize(
     ("own", "root", "cause"),
     [
-        (Running(), Paused(), Cause.PAUSED),
-        (Paused(), Running(), Cause.PAUSED),
+        (Running(), Paused(), StopReason.PAUSED),
+        (Paused(), Running(), StopReason.PAUSED),
         (Running(), Running(), None),
         (Completed(), None, None),
-        (Paused(), Cancelling(), Cause.CANCELLED),
-        (Cancelled(), Paused(), Cause.CANCELLED),
-        (Paused(), Suspended(), Cause.SUSPENDED),
-        (Suspended(), Cancelling(), Cause.CANCELLED),
+        (Paused(), Cancelling(), StopReason.CANCELLED),
+        (Cancelled(), Paused(), StopReason.CANCELLED),
+        (Paused(), Suspended(), StopReason.SUSPENDED),
+        (Suspended(), Cancelling(), StopReason.CANCELLED),
     ],
     ids=lambda value: getattr(value, "name", "unknown"),
 )
-def test_what_follows_a_pause(own: State, root: State | None, cause: Cause | None):
+def test_what_follows_a_pause(own: State, root: State | None, cause: StopReason | None):
     watch = Watch(NOTHING, lambda reason: None)
-    watch.cause, watch.state = Cause.PAUSED, Paused()
+    watch.cause, watch.state = StopReason.PAUSED, Paused()
 
     watch.look_again([own, root])
 
@@ -71,4 +71,4 @@ def test_the_time_that_was_left_when_the_session_was_stopped():
     assert stopped(ORPHAN, None).left_s is None
 
     over = stopped(NOTHING, time.monotonic() - 1.0)
-    assert (over.cause, over.left_s) == (Cause.OUT_OF_TIME, 0.0)
+    assert (over.cause, over.left_s) == (StopReason.OUT_OF_TIME, 0.0)

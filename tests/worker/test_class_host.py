@@ -16,7 +16,7 @@ from tune_flows.core.errors import (
 )
 from tune_flows.executors.simulated.memory_checkpoints import MemoryCheckpoints
 from tune_flows.trainable import Trainable, with_parameters
-from tune_flows.worker import Outcome, StartTrial, Stretch
+from tune_flows.worker import AdvanceRequest, Outcome, StartTrial
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def started(host, **fields):
 
 def test_trains_to_the_decision_point_and_waits():
     host = started(make_host(Counter))
-    batch = host.advance(Stretch(until=3))
+    batch = host.advance(AdvanceRequest(until=3))
 
     assert batch.outcome is Outcome.WAITS
     assert [(r.iteration, r.metrics, r.time_this_iter_s, r.time_total_s) for r in batch.results] == [
@@ -40,12 +40,12 @@ def test_trains_to_the_decision_point_and_waits():
         (3, {"count": 3}, 1.0, 3.0),
     ]
     assert {(r.timestamp, r.done) for r in batch.results} == {(1000.0, False)}
-    assert iterations(host.advance(Stretch(until=5))) == [4, 5]
+    assert iterations(host.advance(AdvanceRequest(until=5))) == [4, 5]
 
 
 def test_stops_at_exactly_the_step_that_meets_a_criterion():
     host = started(make_host(Counter, stop={"count": 4, "training_iteration": 100}))
-    batch = host.advance(Stretch())
+    batch = host.advance(AdvanceRequest())
 
     assert batch.outcome is Outcome.COMPLETED
     assert batch.reason == "stop: count >= 4"
@@ -57,7 +57,7 @@ def test_stops_at_exactly_the_step_that_meets_a_criterion():
 
 
 def test_done_ends_the_trial_even_at_its_decision_point():
-    batch = started(make_host(Counter), config={"done_at": 2}).advance(Stretch(until=2))
+    batch = started(make_host(Counter), config={"done_at": 2}).advance(AdvanceRequest(until=2))
 
     assert (batch.outcome, batch.reason) == (Outcome.COMPLETED, "done")
     assert "done" not in batch.results[-1].metrics
@@ -66,7 +66,7 @@ def test_done_ends_the_trial_even_at_its_decision_point():
 def test_batches_by_count_and_by_time():
     host = started(make_host(Counter))
 
-    assert iterations(host.advance(Stretch(until=5), max_results=2)) == [1, 2]
+    assert iterations(host.advance(AdvanceRequest(until=5), max_results=2)) == [1, 2]
     batch = host.advance(None, batch_s=0)
     assert (iterations(batch), batch.outcome) == ([3], Outcome.RUNNING)
     batch = host.advance(None, batch_s=math.inf)
@@ -76,46 +76,46 @@ def test_batches_by_count_and_by_time():
 @pytest.mark.parametrize("files", [False, True, "returned"])
 def test_saves_by_frequency_and_on_demand_and_restores(files):
     host = started(make_host(Counter, checkpoint_frequency=2), config={"files": files})
-    batch = host.advance(Stretch(until=5, save_at=5))
+    batch = host.advance(AdvanceRequest(until=5, save_at=5))
 
     assert [c.iteration for c in batch.checkpoints] == [2, 4, 5]
     assert host.save() == ()  # the newest one is of this moment
-    host.advance(Stretch(until=7))
+    host.advance(AdvanceRequest(until=7))
     (saved,) = host.finish(save=True)
     assert saved.iteration == 7
 
     started(host, lease=2, config={"files": files}, iteration=7, time_total_s=7.0, checkpoint=saved)
-    result = host.advance(Stretch(until=8)).results[0]
+    result = host.advance(AdvanceRequest(until=8)).results[0]
     assert (result.iteration, result.metrics, result.time_total_s) == (8, {"count": 8}, 8.0)
 
 
 def test_an_older_checkpoint_is_caught_up_with_silently():
     host = started(make_host(Counter))
-    at_6 = host.advance(Stretch(until=6, save_at=6)).checkpoints[0]
+    at_6 = host.advance(AdvanceRequest(until=6, save_at=6)).checkpoints[0]
     again = {"lease": 2, "iteration": 9, "time_total_s": 90.0, "checkpoint": at_6}
 
-    batch = started(host, **again).advance(Stretch(until=11))
+    batch = started(host, **again).advance(AdvanceRequest(until=11))
     assert [(r.iteration, r.metrics["count"], r.time_total_s) for r in batch.results] == [
         (10, 10, 91.0),
         (11, 11, 92.0),
     ]
 
-    batch = started(host, **again).advance(Stretch(until=9, save_at=9))
+    batch = started(host, **again).advance(AdvanceRequest(until=9, save_at=9))
     assert (batch.outcome, batch.results) == (Outcome.WAITS, ())
     assert [c.iteration for c in batch.checkpoints] == [9]
 
 
 def test_at_the_known_iteration_it_waits_at_once():
     host = started(make_host(Counter))
-    saved = host.advance(Stretch(until=2, save_at=2)).checkpoints[0]
-    batch = started(host, lease=2, iteration=2, checkpoint=saved).advance(Stretch(until=2))
+    saved = host.advance(AdvanceRequest(until=2, save_at=2)).checkpoints[0]
+    batch = started(host, lease=2, iteration=2, checkpoint=saved).advance(AdvanceRequest(until=2))
 
     assert (batch.outcome, batch.results, batch.checkpoints) == (Outcome.WAITS, (), ())
 
 
 def test_repeating_honours_the_end():
     host = make_host(Counter, stop={"count": 3}, checkpoint_at_end=True)
-    batch = started(host, iteration=3).advance(Stretch(until=3))
+    batch = started(host, iteration=3).advance(AdvanceRequest(until=3))
 
     assert (batch.outcome, batch.results) == (Outcome.COMPLETED, ())
     assert [c.iteration for c in batch.checkpoints] == [3]
@@ -124,14 +124,14 @@ def test_repeating_honours_the_end():
 def test_checkpoint_at_end_is_saved_once():
     host = started(make_host(Counter, stop={"count": 4}, checkpoint_frequency=2, checkpoint_at_end=True))
 
-    assert [c.iteration for c in host.advance(Stretch()).checkpoints] == [2, 4]
+    assert [c.iteration for c in host.advance(AdvanceRequest()).checkpoints] == [2, 4]
 
 
 def test_exploit_goes_on_from_another_trials_checkpoint_with_its_own_count():
     host = started(make_host(Counter))
-    source = host.advance(Stretch(until=6, save_at=6)).checkpoints[0]
-    started(host, trial_id="u", config={"lr": 1}).advance(Stretch(until=2))
-    batch = host.advance(Stretch(until=3, config={"lr": 2}, checkpoint=source))
+    source = host.advance(AdvanceRequest(until=6, save_at=6)).checkpoints[0]
+    started(host, trial_id="u", config={"lr": 1}).advance(AdvanceRequest(until=2))
+    batch = host.advance(AdvanceRequest(until=3, config={"lr": 2}, checkpoint=source))
 
     assert [(r.iteration, r.metrics["count"]) for r in batch.results] == [(3, 7)]
     assert Counter.ended == ["t", "u"]  # the instance was replaced
@@ -143,23 +143,23 @@ def test_reset_config_keeps_the_instance():
             return True
 
     host = started(make_host(Resettable))
-    source = host.advance(Stretch(until=2, save_at=2)).checkpoints[0]
-    result = host.advance(Stretch(until=3, config={"done_at": 3}, checkpoint=source)).results[0]
+    source = host.advance(AdvanceRequest(until=2, save_at=2)).checkpoints[0]
+    result = host.advance(AdvanceRequest(until=3, config={"done_at": 3}, checkpoint=source)).results[0]
     assert (result.iteration, result.metrics["count"], result.done) == (3, 3, True)
 
     host.start(StartTrial("a", 1, {}))
-    host.advance(Stretch(until=1))
+    host.advance(AdvanceRequest(until=1))
     host.start(StartTrial("b", 1, {}, keep_from=True))
-    assert host.advance(Stretch(until=1)).results[0].metrics == {"count": 2}
+    assert host.advance(AdvanceRequest(until=1)).results[0].metrics == {"count": 2}
     assert Counter.ended == ["t"]
 
 
 def test_a_start_ends_the_trial_before_it_and_begins_afresh():
     host = started(make_host(Counter))
-    host.advance(Stretch(until=3))
+    host.advance(AdvanceRequest(until=3))
     started(host, trial_id="u")
 
-    assert host.advance(Stretch(until=1)).results[0].metrics == {"count": 1}
+    assert host.advance(AdvanceRequest(until=1)).results[0].metrics == {"count": 1}
     assert Counter.ended == ["t"]
 
 
@@ -174,25 +174,25 @@ def test_interrupt_comes_between_two_steps():
             return super().step()
 
     host = started(make_host(Interrupting))
-    batch = host.advance(Stretch())
+    batch = host.advance(AdvanceRequest())
     assert reached.is_set()
     assert (iterations(batch), batch.outcome) == ([1, 2, 3], Outcome.INTERRUPTED)
     (saved,) = host.save()
     assert saved.iteration == 3
-    assert iterations(host.advance(Stretch(until=4))) == [4]
+    assert iterations(host.advance(AdvanceRequest(until=4))) == [4]
 
 
 def test_start_forgets_an_interrupt():
     host = started(make_host(Counter))
     host.interrupt()
-    assert host.advance(Stretch(until=2)).outcome is Outcome.INTERRUPTED
+    assert host.advance(AdvanceRequest(until=2)).outcome is Outcome.INTERRUPTED
     host.interrupt()
-    assert started(host).advance(Stretch(until=2)).outcome is Outcome.WAITS
+    assert started(host).advance(AdvanceRequest(until=2)).outcome is Outcome.WAITS
 
 
 def test_a_fault_comes_after_the_results_before_it():
     host = started(make_host(Counter), config={"fail_at": 3})
-    batch = host.advance(Stretch())
+    batch = host.advance(AdvanceRequest())
     assert (iterations(batch), batch.outcome) == ([1, 2], Outcome.RUNNING)
 
     with pytest.raises(TrainableError) as caught:
@@ -226,7 +226,7 @@ def test_faults_of_user_code(bad, message):
     host = make_host(type("Bad", (Counter,), bad), checkpoint_frequency=1)
 
     with pytest.raises(TrainableError, match=message):
-        started(host).advance(Stretch())
+        started(host).advance(AdvanceRequest())
 
 
 def test_a_fault_in_load_checkpoint():
@@ -235,7 +235,7 @@ def test_a_fault_in_load_checkpoint():
             raise KeyError("weights")
 
     host = started(make_host(Bad))
-    saved = host.advance(Stretch(until=1, save_at=1)).checkpoints[0]
+    saved = host.advance(AdvanceRequest(until=1, save_at=1)).checkpoints[0]
     with pytest.raises(TrainableError, match="KeyError: 'weights'"):
         started(host, checkpoint=saved, iteration=1)
     assert Counter.ended == ["t", "t"]
@@ -243,11 +243,11 @@ def test_a_fault_in_load_checkpoint():
 
 def test_faults_of_the_storage_are_not_the_users():
     host = started(make_host(Counter, checkpoints=FullStorage(), checkpoint_frequency=2))
-    assert iterations(host.advance(Stretch())) == [1]
+    assert iterations(host.advance(AdvanceRequest())) == [1]
     with pytest.raises(InfrastructureError, match="t: storing the checkpoint of iteration 2 failed: OSError"):
         host.advance(None)
 
-    saved = started(make_host(Counter)).advance(Stretch(until=1, save_at=1)).checkpoints[0]
+    saved = started(make_host(Counter)).advance(AdvanceRequest(until=1, save_at=1)).checkpoints[0]
     with pytest.raises(InfrastructureError, match="restoring the checkpoint of iteration 1"):
         started(host, checkpoint=saved, iteration=1)
 
@@ -259,7 +259,7 @@ def test_a_checkpoint_that_cannot_be_fetched_is_told_apart():
 
     storage = Torn()
     host = started(make_host(Counter, checkpoints=storage))
-    saved = host.advance(Stretch(until=1, save_at=1)).checkpoints[0]
+    saved = host.advance(AdvanceRequest(until=1, save_at=1)).checkpoints[0]
     with pytest.raises(RestoreError, match=r"restoring the checkpoint of iteration 1 .* torn"):
         started(host, checkpoint=saved)
 
@@ -270,9 +270,9 @@ def test_without_checkpoint_methods_nothing_is_saved():
             return {"x": self.iteration}
 
     host = started(make_host(Plain, checkpoint_at_end=True, stop={"x": 4}))
-    assert host.advance(Stretch(until=2, save_at=2)).checkpoints == ()
+    assert host.advance(AdvanceRequest(until=2, save_at=2)).checkpoints == ()
     assert host.save() == ()
-    batch = started(host, iteration=2).advance(Stretch(until=3))
+    batch = started(host, iteration=2).advance(AdvanceRequest(until=3))
     assert [(r.iteration, r.metrics["x"]) for r in batch.results] == [(3, 2)]
 
 
@@ -281,7 +281,7 @@ def test_a_fault_in_cleanup_is_only_logged(caplog):
         def cleanup(self):
             raise OSError("gone")
 
-    batch = started(make_host(Messy, stop={"count": 1})).advance(Stretch())
+    batch = started(make_host(Messy, stop={"count": 1})).advance(AdvanceRequest())
 
     assert batch.outcome is Outcome.COMPLETED
     assert "ending it raised" in caplog.text
@@ -305,12 +305,12 @@ def test_parameters_reach_setup():
             self.count = len(data)
 
     host = started(make_host(with_parameters(WantsData, data=[1, 2])))
-    assert host.advance(Stretch(until=1)).results[0].metrics == {"count": 3}
+    assert host.advance(AdvanceRequest(until=1)).results[0].metrics == {"count": 3}
 
 
 def test_local_files_are_removed(tmp_path):
     host = started(make_host(Counter, scratch=tmp_path / "new", checkpoint_frequency=1))
-    host.advance(Stretch(until=3))
+    host.advance(AdvanceRequest(until=3))
     assert len(list((tmp_path / "new").iterdir())) == 1
     host.close()
     assert list((tmp_path / "new").iterdir()) == []

@@ -16,7 +16,7 @@ from tune_flows.trainable import (
     report,
     with_parameters,
 )
-from tune_flows.worker import Outcome, StartTrial, StepClock, Stretch
+from tune_flows.worker import AdvanceRequest, Outcome, StartTrial, StepClock
 
 DEADLINE_S = 10
 
@@ -53,7 +53,7 @@ def make():
 
 def test_trains_to_the_decision_point_and_waits(make):
     host = started(make(count))
-    batch = run_to_halt(host, Stretch(until=3))
+    batch = run_to_halt(host, AdvanceRequest(until=3))
 
     assert batch.outcome is Outcome.WAITS
     assert [(r.iteration, r.metrics, r.time_this_iter_s, r.time_total_s) for r in batch.results] == [
@@ -61,7 +61,7 @@ def test_trains_to_the_decision_point_and_waits(make):
         (2, {"count": 2}, 1.0, 2.0),
         (3, {"count": 3}, 1.0, 3.0),
     ]
-    assert iterations(run_to_halt(host, Stretch(until=5))) == [4, 5]
+    assert iterations(run_to_halt(host, AdvanceRequest(until=5))) == [4, 5]
 
 
 def test_report_does_not_return_at_the_decision_point_before_the_host_says_so(make):
@@ -73,18 +73,18 @@ def test_report_does_not_return_at_the_decision_point_before_the_host_says_so(ma
             passed.append(i)
 
     host = started(make(train))
-    run_to_halt(host, Stretch(until=2))
+    run_to_halt(host, AdvanceRequest(until=2))
     assert passed == [1]
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     assert passed == [1, 2]
-    assert run_to_halt(host, Stretch()).reason == "returned"
+    assert run_to_halt(host, AdvanceRequest()).reason == "returned"
     assert passed == [1, 2, 3, 4]
 
 
 def test_the_batch_is_bounded(make):
     host = started(make(count))
 
-    batch = host.advance(Stretch(until=5), batch_s=math.inf, max_results=2)
+    batch = host.advance(AdvanceRequest(until=5), batch_s=math.inf, max_results=2)
     assert (iterations(batch), batch.outcome) == ([1, 2], Outcome.RUNNING)
     assert iterations(host.advance(None, batch_s=math.inf, max_results=2)) == [3, 4]
     assert iterations(host.advance(None, batch_s=math.inf, max_results=2)) == [5]
@@ -99,7 +99,7 @@ def test_a_slow_step_is_handed_over_at_once(make):
 
     days = iter(range(0, 10**9, 86_400))
     host = started(make(train, clock=StepClock(timer=lambda: float(next(days)))))
-    batch = host.advance(Stretch(), batch_s=80_000)
+    batch = host.advance(AdvanceRequest(), batch_s=80_000)
     assert (iterations(batch), batch.outcome) == ([1], Outcome.RUNNING)
     go.set()
 
@@ -112,7 +112,7 @@ def test_a_batch_may_be_empty(make):
         report({"x": 1})
 
     host = started(make(train))
-    assert host.advance(Stretch(), batch_s=0.001).results == ()
+    assert host.advance(AdvanceRequest(), batch_s=0.001).results == ()
     go.set()
     assert iterations(run_to_halt(host, None)) == [1]
 
@@ -129,7 +129,7 @@ def test_stops_at_exactly_the_step_that_meets_a_criterion(make):
             seen.append("interrupted")
             raise
 
-    batch = run_to_halt(started(make(train, stop={"x": 4})), Stretch())
+    batch = run_to_halt(started(make(train, stop={"x": 4})), AdvanceRequest())
     assert (batch.outcome, batch.reason) == (Outcome.COMPLETED, "stop: x >= 4")
     assert [r.done for r in batch.results] == [False, False, False, True]
     assert seen == [1, 2, 3, 4, "interrupted"]
@@ -142,14 +142,14 @@ def test_a_returned_dict_is_the_last_result(make, reported):
             report({"x": 1})
         return {"final": {"x": 2}}
 
-    batch = run_to_halt(started(make(train)), Stretch(until=5))
+    batch = run_to_halt(started(make(train)), AdvanceRequest(until=5))
     assert (batch.outcome, batch.reason) == (Outcome.COMPLETED, "returned")
     last = batch.results[-1]
     assert (last.iteration, last.metrics, last.done) == (reported + 1, {"final/x": 2}, True)
 
 
 def test_a_function_that_reports_nothing_completes(make):
-    batch = run_to_halt(started(make(lambda config: None)), Stretch())
+    batch = run_to_halt(started(make(lambda config: None)), AdvanceRequest())
 
     assert (batch.outcome, batch.results) == (Outcome.COMPLETED, ())
 
@@ -165,7 +165,7 @@ def test_yielded_dicts_are_reported_and_the_generator_is_closed(make):
             closed.append(True)
 
     host = started(make(train))
-    assert iterations(run_to_halt(host, Stretch(until=2))) == [1, 2]
+    assert iterations(run_to_halt(host, AdvanceRequest(until=2))) == [1, 2]
     host.finish(save=False)
     assert closed == [True]
 
@@ -175,7 +175,7 @@ def test_done_ends_the_trial(make):
         report({"x": 1, "done": True})
         raise AssertionError("not reached")
 
-    assert run_to_halt(started(make(train)), Stretch()).reason == "done"
+    assert run_to_halt(started(make(train)), AdvanceRequest()).reason == "done"
 
 
 @pytest.mark.parametrize("as_folder", [False, True])
@@ -197,40 +197,40 @@ def test_reported_checkpoints_are_durable_and_restored(make, tmp_path, as_folder
                 report({"i": i}, checkpoint=Checkpoint.from_dict({"n": i}))
 
     host = started(make(train))
-    batch = run_to_halt(host, Stretch(until=3, save_at=3))
+    batch = run_to_halt(host, AdvanceRequest(until=3, save_at=3))
     assert [c.iteration for c in batch.checkpoints] == [1, 2, 3]
     assert host.save() == ()
 
     started(host, lease=2, iteration=3, checkpoint=batch.checkpoints[-1])
-    batch = run_to_halt(host, Stretch(until=4))
+    batch = run_to_halt(host, AdvanceRequest(until=4))
     assert [(r.iteration, r.metrics) for r in batch.results] == [(4, {"i": 4})]
 
 
 def test_an_older_checkpoint_is_caught_up_with_silently(make):
     host = started(make(count), config={"every": 6})
-    at_6 = run_to_halt(host, Stretch(until=7)).checkpoints[0]
+    at_6 = run_to_halt(host, AdvanceRequest(until=7)).checkpoints[0]
     assert at_6.iteration == 6
 
     started(host, lease=2, iteration=9, time_total_s=90.0, checkpoint=at_6)
-    batch = run_to_halt(host, Stretch(until=10))
+    batch = run_to_halt(host, AdvanceRequest(until=10))
     assert [(r.iteration, r.metrics["count"], r.time_total_s) for r in batch.results] == [(10, 10, 91.0)]
 
 
 def test_without_a_checkpoint_it_starts_over_silently(make):
     host = started(make(count), iteration=4)
-    assert run_to_halt(host, Stretch(until=4)).results == ()
-    assert iterations(run_to_halt(host, Stretch(until=6))) == [5, 6]
+    assert run_to_halt(host, AdvanceRequest(until=4)).results == ()
+    assert iterations(run_to_halt(host, AdvanceRequest(until=6))) == [5, 6]
 
 
 def test_exploit_begins_the_function_again(make):
     host = started(make(count), config={"every": 6})
-    source = run_to_halt(host, Stretch(until=6)).checkpoints[0]
+    source = run_to_halt(host, AdvanceRequest(until=6)).checkpoints[0]
     started(host, trial_id="u")
-    run_to_halt(host, Stretch(until=2))
-    batch = run_to_halt(host, Stretch(until=4, config={"n": 8}, checkpoint=source))
+    run_to_halt(host, AdvanceRequest(until=2))
+    batch = run_to_halt(host, AdvanceRequest(until=4, config={"n": 8}, checkpoint=source))
 
     assert [(r.iteration, r.metrics["count"]) for r in batch.results] == [(3, 7), (4, 8)]
-    assert run_to_halt(host, Stretch()).reason == "returned"
+    assert run_to_halt(host, AdvanceRequest()).reason == "returned"
 
 
 def test_interrupt_comes_between_two_steps(make):
@@ -241,11 +241,11 @@ def test_interrupt_comes_between_two_steps(make):
             report({"i": i})
 
     host = started(make(train))
-    batch = run_to_halt(host, Stretch(), batch_s=math.inf)
+    batch = run_to_halt(host, AdvanceRequest(), batch_s=math.inf)
     assert (iterations(batch), batch.outcome) == ([1, 2, 3], Outcome.INTERRUPTED)
-    assert iterations(run_to_halt(host, Stretch(until=5))) == [4, 5]
+    assert iterations(run_to_halt(host, AdvanceRequest(until=5))) == [4, 5]
     host.interrupt()
-    assert run_to_halt(host, Stretch()).outcome is Outcome.INTERRUPTED
+    assert run_to_halt(host, AdvanceRequest()).outcome is Outcome.INTERRUPTED
 
 
 def test_interrupt_waits_for_the_step_under_way_no_longer_than_a_batch(make):
@@ -258,8 +258,8 @@ def test_interrupt_waits_for_the_step_under_way_no_longer_than_a_batch(make):
         report({"x": 2})
 
     host = started(make(train))
-    run_to_halt(host, Stretch(until=1))
-    host.advance(Stretch(), batch_s=0)
+    run_to_halt(host, AdvanceRequest(until=1))
+    host.advance(AdvanceRequest(), batch_s=0)
     assert stepping.wait(DEADLINE_S)
     host.interrupt()
     assert host.advance(None, batch_s=0.001).outcome is Outcome.RUNNING
@@ -277,7 +277,7 @@ def test_finish_ends_a_function_that_swallows_exceptions(make):
                 pass
 
     host = started(make(train))
-    run_to_halt(host, Stretch(until=1))
+    run_to_halt(host, AdvanceRequest(until=1))
     host.finish(save=False)
     assert not host.is_stuck
 
@@ -292,7 +292,7 @@ def test_a_thread_that_does_not_end_is_told():
             go.wait(DEADLINE_S)
 
     host = started(make_host(train, join_timeout_s=0.01))
-    run_to_halt(host, Stretch(until=1))
+    run_to_halt(host, AdvanceRequest(until=1))
     host.finish(save=False)
     assert host.is_stuck
     with pytest.raises(InfrastructureError, match="end this process"):
@@ -301,7 +301,7 @@ def test_a_thread_that_does_not_end_is_told():
 
     go.clear()
     host = started(make_host(train, join_timeout_s=0.01, stop={"x": 1}))
-    assert run_to_halt(host, Stretch()).stuck
+    assert run_to_halt(host, AdvanceRequest()).stuck
     go.set()
     for thread in threading.enumerate():
         if thread.name.startswith("tune-"):
@@ -314,7 +314,7 @@ def test_a_fault_comes_after_the_results_before_it(make):
         raise ValueError("boom")
 
     host = started(make(train))
-    batch = host.advance(Stretch(), batch_s=math.inf)
+    batch = host.advance(AdvanceRequest(), batch_s=math.inf)
     assert (iterations(batch), batch.outcome) == ([1], Outcome.RUNNING)
     with pytest.raises(TrainableError, match=r"^ValueError: boom\n\nTraceback") as caught:
         host.advance(None)
@@ -333,7 +333,7 @@ def test_a_fault_comes_after_the_results_before_it(make):
 )
 def test_faults_of_user_code(make, train, message):
     with pytest.raises(TrainableError, match=message):
-        run_to_halt(started(make(train)), Stretch())
+        run_to_halt(started(make(train)), AdvanceRequest())
 
 
 def test_faults_of_the_storage_are_not_the_users(make):
@@ -348,7 +348,7 @@ def test_faults_of_the_storage_are_not_the_users(make):
             raise
 
     host = started(make(train, checkpoints=FullStorage()))
-    assert iterations(host.advance(Stretch(), batch_s=math.inf)) == [1]
+    assert iterations(host.advance(AdvanceRequest(), batch_s=math.inf)) == [1]
     with pytest.raises(
         InfrastructureError, match="storing the checkpoint of iteration 2 failed: OSError: disk"
     ):
@@ -367,7 +367,7 @@ def test_context(make, tmp_path):
 
     host = make(train, scratch=tmp_path, resources={"cpu": 2.0})
     started(host, config={"lr": 1})
-    run_to_halt(host, Stretch())
+    run_to_halt(host, AdvanceRequest())
     first, second = seen
     assert (first.trial_id, first.experiment_name, first.resources) == ("t", "exp", {"cpu": 2.0})
     assert (first.config, first.iteration, second.iteration) == ({"lr": 1}, 0, 1)
@@ -380,7 +380,7 @@ def test_context_variables_are_carried_over(make):
     variable = contextvars.ContextVar("variable")
     variable.set("mine")
     seen = []
-    run_to_halt(started(make(lambda config: seen.append(variable.get()))), Stretch())
+    run_to_halt(started(make(lambda config: seen.append(variable.get()))), AdvanceRequest())
 
     assert seen == ["mine"]
 
@@ -390,7 +390,7 @@ def test_parameters_are_keyword_arguments(make):
         report({"size": len(data)})
 
     host = started(make(with_parameters(train, data=[1, 2])))
-    assert run_to_halt(host, Stretch()).results[0].metrics == {"size": 2}
+    assert run_to_halt(host, AdvanceRequest()).results[0].metrics == {"size": 2}
 
 
 @pytest.mark.parametrize("call", [lambda: report({"x": 1}), get_checkpoint, get_context])

@@ -5,7 +5,7 @@ import threading
 from tests.trainable.samples import make_host
 from tune_flows.executors.simulated.memory_checkpoints import MemoryCheckpoints
 from tune_flows.trainable import Trainable, report
-from tune_flows.worker import StartTrial, StepClock, Stretch
+from tune_flows.worker import AdvanceRequest, StartTrial, StepClock
 
 
 class Seconds:
@@ -30,16 +30,16 @@ def test_the_begin_and_the_end_of_a_step_are_signs():
     class Steps(Trainable):
         def step(self):
             timer.now += 5
-            asked.append(host.silent_s)
+            asked.append(host.idle_s)
             timer.now += 2
             return {}
 
     host, timer = started(Steps)
-    host.advance(Stretch(until=2))
+    host.advance(AdvanceRequest(until=2))
     assert asked == [5, 5]
-    assert host.silent_s == 0
+    assert host.idle_s == 0
     timer.now += 100  # it waits for a decision
-    host.advance(Stretch(until=3))
+    host.advance(AdvanceRequest(until=3))
     assert asked == [5, 5, 5]
 
 
@@ -52,10 +52,10 @@ def test_a_report_is_a_sign():
         go.wait(30)
 
     host, timer = started(train)
-    host.advance(Stretch(), batch_s=0.01)
+    host.advance(AdvanceRequest(), batch_s=0.01)
     assert reported.wait(30)
     timer.now += 7
-    assert host.advance(None, batch_s=0.01).silent_s == 7
+    assert host.advance(None, batch_s=0.01).idle_s == 7
     go.set()
     host.close()
 
@@ -66,7 +66,7 @@ def test_setup_counts_too():
     class Slow(Trainable):
         def setup(self, config):
             timer.now += 9
-            asked.append(host.silent_s)
+            asked.append(host.idle_s)
 
         def step(self):
             return {}
@@ -84,7 +84,7 @@ def test_the_storages_time_does_not_count():
     class Away(MemoryCheckpoints):
         def save(self, *args, **kwargs):
             timer.now += 60
-            asked.append(host.silent_s)
+            asked.append(host.idle_s)
             return super().save(*args, **kwargs)
 
     class Saves(Trainable):
@@ -98,6 +98,6 @@ def test_the_storages_time_does_not_count():
             pass
 
     host, timer = started(Saves, checkpoints=Away(), checkpoint_frequency=1)
-    host.advance(Stretch(until=1))
+    host.advance(AdvanceRequest(until=1))
     assert asked == [0]
-    assert host.silent_s == 0
+    assert host.idle_s == 0

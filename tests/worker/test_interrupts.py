@@ -10,7 +10,7 @@ import pytest
 
 from tests.trainable.samples import Counter, make_host
 from tune_flows.trainable import Checkpoint, report
-from tune_flows.worker import Outcome, StartTrial, StepClock, Stretch
+from tune_flows.worker import AdvanceRequest, Outcome, StartTrial, StepClock
 
 
 def count(config):
@@ -45,7 +45,7 @@ def test_interrupts_at_any_moment(trainable, upload_beside):
         for trial in range(20):
             host.start(StartTrial(f"t{trial}", 1, {}))
             done, until, saved = 0, rng.randint(1, 200), []
-            stretch = Stretch(until)
+            stretch = AdvanceRequest(until)
             for _ in range(20):
                 batch_s, max_results = rng.choice([0, 0.001, math.inf]), rng.choice([1, 7, 1000])
                 batch = host.advance(stretch, batch_s=batch_s, max_results=max_results)
@@ -59,7 +59,7 @@ def test_interrupts_at_any_moment(trainable, upload_beside):
                 if batch.outcome is Outcome.WAITS:
                     assert done == until
                     until += rng.randint(1, 200)
-                    stretch = Stretch(until)
+                    stretch = AdvanceRequest(until)
             saved += [checkpoint.iteration for checkpoint in host.finish(save=True)]
             at_end = [done] if trainable is Counter and done % 7 else []
             assert saved == [*range(7, done + 1, 7), *at_end]

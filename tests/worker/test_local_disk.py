@@ -10,7 +10,7 @@ import pytest
 from tests.trainable.samples import Counter, iterations, make_host
 from tune_flows.core.errors import InfrastructureError, TrainableError
 from tune_flows.trainable import Checkpoint, get_context, report
-from tune_flows.worker import StartTrial, Stretch, TrialHost
+from tune_flows.worker import AdvanceRequest, StartTrial, TrialHost
 
 ROOM_BYTES = 1 << 20
 """What a file may hold where the disk is full."""
@@ -80,7 +80,7 @@ def begun(trainable: object, **options: Any) -> TrialHost:
 
 
 def fault_after_one_result(host: TrialHost) -> str:
-    assert iterations(host.advance(Stretch())) == [1]
+    assert iterations(host.advance(AdvanceRequest())) == [1]
     with pytest.raises(InfrastructureError) as caught:
         host.advance(None)
     assert host.finish(save=True) == ()  # no trial is left there
@@ -102,7 +102,7 @@ def test_no_place_for_a_folder(trainable: object, no_folder: Path):
 
 @pytest.mark.parametrize("trainable", [Counter, late])
 def test_no_place_to_restore_in(trainable: object, no_folder: Path):
-    saved = begun(Counter).advance(Stretch(until=1, save_at=1)).checkpoints[0]
+    saved = begun(Counter).advance(AdvanceRequest(until=1, save_at=1)).checkpoints[0]
     host = make_host(trainable, scratch=no_folder)
     with pytest.raises(InfrastructureError, match="making a local folder failed"):
         host.start(StartTrial("t", 2, {}, iteration=1, checkpoint=saved))
@@ -112,4 +112,4 @@ def test_no_place_to_restore_in(trainable: object, no_folder: Path):
 def test_what_pickling_raises_stays_the_users(trainable: object):
     host = begun(trainable, checkpoint_frequency=1)
     with pytest.raises(TrainableError, match="FileNotFoundError"):
-        host.advance(Stretch())
+        host.advance(AdvanceRequest())

@@ -13,7 +13,7 @@ from tune_flows.core.errors import InfrastructureError, TrainableError, TuneErro
 from tune_flows.executors.simulated.memory_checkpoints import MemoryCheckpoints
 from tune_flows.store import CheckpointStore
 from tune_flows.trainable import Checkpoint, TrialInterrupted, get_checkpoint, report
-from tune_flows.worker import Outcome, StartTrial, StepClock, Stretch
+from tune_flows.worker import AdvanceRequest, Outcome, StartTrial, StepClock
 
 DEADLINE_S = 20
 
@@ -184,7 +184,7 @@ def order(story, *lines):
 
 def test_training_goes_on_while_a_checkpoint_travels(begin, telling, held):
     host = begin(telling())
-    batch = run_to_halt(host, Stretch(until=3))
+    batch = run_to_halt(host, AdvanceRequest(until=3))
 
     assert (iterations(batch), batch.outcome, batch.checkpoints) == ([1, 2, 3], Outcome.WAITS, ())
     assert held.begun.wait(DEADLINE_S)
@@ -193,14 +193,14 @@ def test_training_goes_on_while_a_checkpoint_travels(begin, telling, held):
     assert arrived.iteration == 2
 
     host.start(StartTrial("t", 2, {"folder": "unused"}, iteration=3, checkpoint=arrived))
-    assert run_to_halt(host, Stretch(until=3)).results == ()  # known, and done again
+    assert run_to_halt(host, AdvanceRequest(until=3)).results == ()  # known, and done again
     assert held.story.count("step 3") == 2
 
 
 def test_the_next_one_waits_for_it(begin, telling, held):
     saving = threading.Event()
     host = begin(telling((4, saving)))
-    with meanwhile(lambda: run_to_halt(host, Stretch(until=5, save_at=5))):
+    with meanwhile(lambda: run_to_halt(host, AdvanceRequest(until=5, save_at=5))):
         assert saving.wait(DEADLINE_S)
         held.go.set()
 
@@ -211,7 +211,7 @@ def test_the_next_one_waits_for_it(begin, telling, held):
 
 def test_what_must_be_durable_comes_with_its_result(begin, telling, held):
     host = begin(telling())
-    with meanwhile(lambda: run_to_halt(host, Stretch(until=2, save_at=2))) as outcome:
+    with meanwhile(lambda: run_to_halt(host, AdvanceRequest(until=2, save_at=2))) as outcome:
         assert held.begun.wait(DEADLINE_S)
         held.go.set()
     (batch,) = outcome
@@ -222,7 +222,7 @@ def test_a_failed_upload_ends_the_trial_at_the_next_step(begin, telling, held):
     held.error = OSError("disk full")
     held.go.set()
     host = begin(telling())
-    batches, error = to_the_fault(host, Stretch(until=90))
+    batches, error = to_the_fault(host, AdvanceRequest(until=90))
     assert isinstance(error, InfrastructureError)
     assert str(error) == "t: storing the checkpoint of iteration 2 failed: OSError: disk full"
     done = [n for batch in batches for n in iterations(batch)]
@@ -237,13 +237,13 @@ def test_a_failed_upload_ends_the_trial_at_the_next_step(begin, telling, held):
         lambda host: host.save(),
         lambda host: host.finish(save=False),
         lambda host: host.finish(save=True),
-        lambda host: host.advance(Stretch(until=3, config={}, checkpoint=None)),
+        lambda host: host.advance(AdvanceRequest(until=3, config={}, checkpoint=None)),
     ],
     ids=["save", "finish", "save and finish", "clone"],
 )
 def test_a_failed_upload_is_told_where_it_is_waited_for(begin, telling, held, ask):
     host = begin(telling())
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     held.error = OSError("disk full")
     with meanwhile(held.go.set), pytest.raises(InfrastructureError, match="iteration 2 failed"):
         ask(host)
@@ -267,7 +267,7 @@ def test_a_failed_upload_is_told_at_the_next_step(begin, held):
     held.error = OSError("disk full")
     for trainable, last in ((Joining, 3), (train, 2)):
         held.go.clear()
-        batches, error = to_the_fault(begin(trainable), Stretch())
+        batches, error = to_the_fault(begin(trainable), AdvanceRequest())
         assert "iteration 2 failed" in str(error)
         assert [n for batch in batches for n in iterations(batch)] == list(range(1, last + 1))
     assert "step 4" not in held.story
@@ -275,7 +275,7 @@ def test_a_failed_upload_is_told_at_the_next_step(begin, held):
 
 def test_a_failed_upload_ends_a_trial_that_waits(begin, telling, held):
     host = begin(telling())
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     held.error = OSError("disk full")
     held.go.set()
     join_uploads()
@@ -303,9 +303,9 @@ def test_a_function_only_sees_that_it_ends(begin, held):
 
 def test_an_interrupt_does_not_wait_but_a_save_does(begin, telling, held):
     host = begin(telling())
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     host.interrupt()
-    assert run_to_halt(host, Stretch()).outcome is Outcome.INTERRUPTED
+    assert run_to_halt(host, AdvanceRequest()).outcome is Outcome.INTERRUPTED
     with meanwhile(host.save) as outcome:
         held.go.set()
     assert saved_at(outcome[0])[0] == 2
@@ -315,7 +315,7 @@ def test_an_interrupt_does_not_wait_but_a_save_does(begin, telling, held):
 @pytest.mark.parametrize("save", [False, True])
 def test_the_end_waits(begin, telling, held, save):
     host = begin(telling())
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     with meanwhile(lambda: host.finish(save=save)) as outcome:
         held.go.set()
     is_class = telling.is_class
@@ -324,7 +324,7 @@ def test_the_end_waits(begin, telling, held, save):
 
 def test_completion_waits(begin, telling, held):
     host = begin(telling(), stop={"count": 3})
-    with meanwhile(lambda: run_to_halt(host, Stretch())) as outcome:
+    with meanwhile(lambda: run_to_halt(host, AdvanceRequest())) as outcome:
         assert held.begun.wait(DEADLINE_S)
         held.go.set()
     (batch,) = outcome
@@ -363,7 +363,7 @@ def test_a_fault_in_a_last_save_comes_after_what_had_arrived(begin, held):
             return super().save_checkpoint(checkpoint_dir)
 
     host = begin(Faulty)
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     held.go.set()
     assert saved_at(host.save()) == [2]
     with pytest.raises(TrainableError, match="boom"):
@@ -374,11 +374,11 @@ def test_a_fault_in_a_last_save_comes_after_what_had_arrived(begin, held):
 def test_a_clone_waits(begin, telling, held, tmp_path):
     host = begin(telling())
     held.go.set()
-    (source,) = run_to_halt(host, Stretch(until=2, save_at=2)).checkpoints
+    (source,) = run_to_halt(host, AdvanceRequest(until=2, save_at=2)).checkpoints
     held.go.clear()
-    run_to_halt(host, Stretch(until=5))
+    run_to_halt(host, AdvanceRequest(until=5))
     assert "end 4" not in held.story
-    clone = Stretch(until=6, config={"folder": str(tmp_path / "clone")}, checkpoint=source)
+    clone = AdvanceRequest(until=6, config={"folder": str(tmp_path / "clone")}, checkpoint=source)
     with meanwhile(lambda: run_to_halt(host, clone)) as outcome:
         held.go.set()
     assert saved_at(outcome[0].checkpoints)[0] == 4
@@ -391,7 +391,7 @@ def test_a_clone_waits(begin, telling, held, tmp_path):
 
 def test_the_next_trial_waits(begin, telling, held):
     host = begin(telling())
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     with meanwhile(lambda: host.start(StartTrial("u", 1, {}, keep_from=True))):
         held.go.set()
     assert held.story[-1] == "end 2"
@@ -408,7 +408,7 @@ def test_a_function_that_waits_to_send_is_not_stuck(begin, held):
             ended.set()
 
     host = begin(train, join_timeout_s=DEADLINE_S)
-    host.advance(Stretch(), batch_s=0.001)
+    host.advance(AdvanceRequest(), batch_s=0.001)
     assert held.begun.wait(DEADLINE_S)
     with meanwhile(lambda: host.finish(save=False)):
         assert ended.wait(DEADLINE_S)  # while the first one is still held
@@ -436,7 +436,7 @@ def test_a_checkpoint_never_comes_before_its_result(begin, held):
         report({"x": 2}, checkpoint=Checkpoint.from_dict({}))
 
     host = begin(train, checkpoints=Gate(), upload_beside=False)
-    batch = host.advance(Stretch(), batch_s=0.001)
+    batch = host.advance(AdvanceRequest(), batch_s=0.001)
     assert reached.wait(DEADLINE_S)
     assert (batch.results, batch.checkpoints) == ((), ())
     go.set()
@@ -450,7 +450,7 @@ def test_a_checkpoint_that_arrives_soon_beside_a_long_step_comes_with_it(make, h
     host = make(Counter, checkpoint_frequency=1, clock=StepClock(timer=lambda: float(next(days))))
     host.start(StartTrial("t", 1, {}))
     for iteration in (1, 2, 3):
-        batch = host.advance(Stretch(until=9), batch_s=0)
+        batch = host.advance(AdvanceRequest(until=9), batch_s=0)
         assert (iterations(batch), saved_at(batch.checkpoints)) == ([iteration], [iteration])
 
 
@@ -464,7 +464,7 @@ def test_closing_gives_an_upload_up(held, tmp_path):
         scratch=tmp_path / "s",
     )
     host.start(StartTrial("t", 1, {}))
-    host.advance(Stretch(until=3))
+    host.advance(AdvanceRequest(until=3))
     assert held.begun.wait(DEADLINE_S)
     host.close()
     assert list((tmp_path / "s").iterdir()) == []
@@ -476,7 +476,7 @@ def test_closing_gives_an_upload_up(held, tmp_path):
 def test_what_was_uploaded_leaves_no_copy_behind(begin, telling, held, tmp_path):
     held.go.set()
     host = begin(telling())
-    run_to_halt(host, Stretch(until=8, save_at=8))
+    run_to_halt(host, AdvanceRequest(until=8, save_at=8))
     host.save()
     assert held.story.count("end 8") == 1
     assert not list((tmp_path / "scratch").rglob("checkpoint-*"))
@@ -500,7 +500,7 @@ def test_a_folder_that_cannot_be_copied(begin, held, tmp_path, damage, message):
 
     held.go.set()
     with pytest.raises(InfrastructureError, match=message):
-        run_to_halt(begin(train), Stretch())
+        run_to_halt(begin(train), AdvanceRequest())
 
 
 def test_values_are_noted_with_each_checkpoint(begin, held):
@@ -512,13 +512,13 @@ def test_values_are_noted_with_each_checkpoint(begin, held):
     held.go.set()
     names = ["count", "loss", "training_iteration", "never"]
     host = begin(Rich, checkpoint_metrics=names, checkpoint_frequency=1, upload_beside=False)
-    *refs, last = run_to_halt(host, Stretch(until=6)).checkpoints
+    *refs, last = run_to_halt(host, AdvanceRequest(until=6)).checkpoints
     assert [ref.metrics for ref in refs] == [
         {"count": float(n), "training_iteration": float(n)} for n in range(1, 6)
     ]
     assert last.metrics == {"count": 6.0, "loss": 0.5, "training_iteration": 6.0}
 
     host = begin(Rich, checkpoint_metrics=["count"], checkpoint_frequency=0)
-    run_to_halt(host, Stretch(until=3))
+    run_to_halt(host, AdvanceRequest(until=3))
     assert [ref.metrics for ref in host.save()] == [{"count": 3.0}]
     assert begin(Rich, checkpoint_metrics=["count"]).finish(save=True)[0].metrics == {}

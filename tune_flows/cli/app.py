@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from tune_flows import __version__
 from tune_flows.cli.best import best
-from tune_flows.cli.exits import Exit, exit_code, say
+from tune_flows.cli.exits import Exit, exit_code, print_err
 from tune_flows.cli.listing import ls
 from tune_flows.cli.plot import plot
 from tune_flows.cli.results import results
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         asked = " ".join([_NAME, *(error.command_chain or ()), "--help"])
-        say(f"{_NAME}: error: {error} See `{asked}`.")
+        print_err(f"{_NAME}: error: {error} See `{asked}`.")
         return Exit.USAGE
     except BaseException as error:
         if debug or isinstance(error, SystemExit):

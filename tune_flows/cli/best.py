@@ -1,6 +1,6 @@
 """`tune-flows best`: the trial that won so far."""
 
-from tune_flows.cli.exits import Exit, say
+from tune_flows.cli.exits import Exit, print_err
 
 __all__ = ["best"]
 
@@ -14,8 +14,8 @@ def best(url: str, /, *, json: bool = False) -> int:
         url: Where the experiment lies.
         json: Print JSON: trial_id, metric, value, iteration, config, metrics, checkpoint_url; else null.
     """
+    from tune_flows.cli.locations import objects_at, view_of
     from tune_flows.cli.output import fields, print_json, show_all
-    from tune_flows.cli.places import objects_at, view_of
     from tune_flows.cli.summary import best_of, flat, number
 
     view = view_of(objects_at(url))
@@ -34,6 +34,6 @@ def best(url: str, /, *, json: bool = False) -> int:
         wanted = (
             "no metric is tuned" if view.metric is None else f"no trial has a value of {view.metric!r} yet"
         )
-        say(f"tune-flows: {view.url}: {wanted}")
+        print_err(f"tune-flows: {view.url}: {wanted}")
         return Exit.FAILED
     return Exit.DONE

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from tune_flows.core.errors import TuneError, UserError
 
-__all__ = ["Exit", "exit_code", "say"]
+__all__ = ["Exit", "exit_code", "print_err"]
 
 
 class Exit(IntEnum):
@@ -25,7 +25,7 @@ class Exit(IntEnum):
     """Whoever read the output has gone."""
 
 
-def say(text: str) -> None:
+def print_err(text: str) -> None:
     """A line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
@@ -36,13 +36,13 @@ def exit_code(error: BaseException) -> Exit:
         case BrokenPipeError():
             return Exit.PIPE_CLOSED
         case KeyboardInterrupt():
-            say("tune-flows: interrupted")
+            print_err("tune-flows: interrupted")
             return Exit.INTERRUPTED
         case UserError():
-            say(f"tune-flows: error: {error}")
+            print_err(f"tune-flows: error: {error}")
             return Exit.USAGE
         case TuneError() | OSError():
-            say(f"tune-flows: error: {error}")
+            print_err(f"tune-flows: error: {error}")
         case _:
-            say(f"tune-flows: {type(error).__name__}: {error} (--debug shows the traceback)")
+            print_err(f"tune-flows: {type(error).__name__}: {error} (--debug shows the traceback)")
     return Exit.FAILED

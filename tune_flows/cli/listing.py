@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_flows.cli.exits import Exit, say
+from tune_flows.cli.exits import Exit, print_err
 
 if TYPE_CHECKING:
     from tune_flows.results.view import ExperimentView
@@ -30,8 +30,8 @@ def ls(url: str | None = None, /, *, json: bool = False) -> int:
         url: A storage_path; by default TUNE_FLOWS_STORAGE, else ~/.tune_flows.
         json: Print JSON: a list of objects.
     """
+    from tune_flows.cli.locations import storage_at
     from tune_flows.cli.output import print_json
-    from tune_flows.cli.places import storage_at
     from tune_flows.cli.summary import summary
     from tune_flows.core.errors import InvalidParameter
     from tune_flows.store.locations import is_local
@@ -53,9 +53,9 @@ def ls(url: str | None = None, /, *, json: bool = False) -> int:
     elif rows:
         _print_table(rows)
     for error in unreadable:
-        say(f"tune-flows: error: {error}")
+        print_err(f"tune-flows: error: {error}")
     if not rows and not unreadable:
-        say(f"tune-flows: there are no experiments in {store.url}")
+        print_err(f"tune-flows: there are no experiments in {store.url}")
     return Exit.FAILED if unreadable else Exit.DONE
 
 

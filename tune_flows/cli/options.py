@@ -9,9 +9,9 @@ from typing import Annotated, Any, cast
 from cyclopts import Parameter
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.rejection import closest
+from tune_flows.core.invalid_value import closest
 
-__all__ = ["Given", "Options", "assigned"]
+__all__ = ["Options", "RunArguments", "assigned"]
 
 
 @Parameter(name="*")
@@ -43,7 +43,7 @@ class Options:
         return found
 
 
-class Given:
+class RunArguments:
     """Parameters of `tune`, and where each of them was said.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tune_flows.cli.exits import Exit, say
+from tune_flows.cli.exits import Exit, print_err
 
 __all__ = ["plot"]
 
@@ -26,8 +26,8 @@ def plot(
         kind: overview (all of them), curves, best, parallel or slices.
         json: Print JSON: the experiment's url, the file and the kind.
     """
+    from tune_flows.cli.locations import objects_at, view_of
     from tune_flows.cli.output import print_json
-    from tune_flows.cli.places import objects_at, view_of
     from tune_flows.plots import save_picture
 
     view = view_of(objects_at(url))
@@ -35,5 +35,5 @@ def plot(
     if json:
         print_json({"url": view.url, "file": str(output), "kind": kind})
     else:
-        say(f"{output}: {kind} of {view.url}")
+        print_err(f"{output}: {kind} of {view.url}")
     return Exit.DONE

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
-from tune_flows.cli.exits import Exit, say
+from tune_flows.cli.exits import Exit, print_err
 
 __all__ = ["results"]
 
@@ -35,7 +35,7 @@ def results(
         trials: One row for each trial, with its last result.
         json: The same as --format json.
     """
-    from tune_flows.cli.places import objects_at, view_of
+    from tune_flows.cli.locations import objects_at, view_of
     from tune_flows.core.errors import InvalidParameter
 
     kind = _format(format, output, json=json)
@@ -49,7 +49,7 @@ def results(
         sys.stdout.buffer.flush()
     else:
         output.write_bytes(data)
-        say(f"{output}: {len(frame)} rows")
+        print_err(f"{output}: {len(frame)} rows")
     return Exit.DONE
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tune_flows.cli.exits import say
-from tune_flows.cli.options import Given, Options
+from tune_flows.cli.exits import print_err
+from tune_flows.cli.options import Options, RunArguments
 from tune_flows.cli.run import run_given
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def resume(
         restart_errored: Trials that failed run again from scratch.
         json: Print the result as JSON.
     """
-    from tune_flows.cli.places import objects_at, place_of, view_of
+    from tune_flows.cli.locations import objects_at, place_of, view_of
     from tune_flows.core.errors import InvalidParameter
 
     if errored and restart_errored:
@@ -56,7 +56,9 @@ def resume(
     if session is None:
         _tell_of_defaults(parameters)
     mode = "errored" if errored else "restart_errored" if restart_errored else "must"
-    given = Given({**parameters, "storage_path": storage_path, "name": experiment, "resume": mode}, view.url)
+    given = RunArguments(
+        {**parameters, "storage_path": storage_path, "name": experiment, "resume": mode}, view.url
+    )
     given.override(options.assignments(), options.set_)
     return run_given(given, json=json)
 
@@ -79,7 +81,7 @@ def _tell_of_defaults(parameters: Mapping[str, Any]) -> None:
     from tune_flows.store.control_files import SESSION_KEY
 
     unknown = ["resources_per_trial", "checkpoint_frequency", *([] if parameters["stop"] else ["stop"])]
-    say(
+    print_err(
         f"tune-flows: there is no {SESSION_KEY}: an older tune_flows ran it. What that did not store has "
         f"its default, unless --stop or --set says otherwise: {', '.join(unknown)}, ..."
     )
@@ -93,5 +95,5 @@ def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     taken = signature(tune.fn).parameters
     if newer := [name for name in parameters if name not in taken]:
-        say(f"tune-flows: noted by a newer tune_flows and left out: {', '.join(newer)}")
+        print_err(f"tune-flows: noted by a newer tune_flows and left out: {', '.join(newer)}")
     return {name: value for name, value in parameters.items() if name in taken}

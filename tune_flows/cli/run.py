@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tune_flows.cli.exits import Exit, say
-from tune_flows.cli.options import Given, Options
+from tune_flows.cli.exits import Exit, print_err
+from tune_flows.cli.options import Options, RunArguments
 
 if TYPE_CHECKING:
     from tune_flows.results.tune_result import TuneResult
@@ -67,22 +67,22 @@ def run(
     return run_given(given, json=json)
 
 
-def run_given(given: Given, *, json: bool) -> int:
+def run_given(given: RunArguments, *, json: bool) -> int:
     """One run of the flow, and what came of it on standard output."""
     from tune_flows.cli.output import print_json
     from tune_flows.core.errors import InvalidParameter
 
     _look_in_present_folder()
     from tune_flows.flow import tune
-    from tune_flows.tasks.run_flow import called
+    from tune_flows.tasks.run_flow import run_flow
 
     given.check_names(tune.fn)
     try:
-        result = called(tune, given.parameters, tracebacks="--debug" in sys.argv)
+        result = run_flow(tune, given.parameters, tracebacks="--debug" in sys.argv)
     except InvalidParameter as error:
         raise given.blamed(error) from error
     if result is None:
-        say(
+        print_err(
             "tune-flows: the run was stopped before the experiment had ended; the same command carries it on."
         )
         return Exit.NOT_ENDED
@@ -93,16 +93,16 @@ def run_given(given: Given, *, json: bool) -> int:
     return Exit.NOT_ENDED if result.ended == "not ended" else Exit.DONE
 
 
-def _given(what: str) -> Given:
+def _given(what: str) -> RunArguments:
     from tune_flows.cli.spec_file import SUFFIXES, read_spec
     from tune_flows.core.errors import InvalidParameter
 
     if Path(what).suffix.lower() in SUFFIXES:
-        return Given(read_spec(Path(what)), what)
+        return RunArguments(read_spec(Path(what)), what)
     if ":" not in what:
         expected = f"a specification (*{', *'.join(SUFFIXES)}) or a trainable (package.module:name)"
         raise InvalidParameter.of("WHAT", what, expected)
-    return Given({"trainable": what}, what)
+    return RunArguments({"trainable": what}, what)
 
 
 def _json_or_name(key: str, value: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -33,9 +33,9 @@ def show(
         all: Show every trial, not the first 20.
         json: Print JSON: the summary, as `ls` gives it, with `trials`. With --watch, a line for each change.
     """
+    from tune_flows.cli.locations import objects_at, session_of, view_of
     from tune_flows.cli.output import print_json, show_all
-    from tune_flows.cli.picture import pictured
-    from tune_flows.cli.places import objects_at, session_of, view_of
+    from tune_flows.cli.plot_file import plot_data
     from tune_flows.cli.summary import summary, trial_form
     from tune_flows.core.errors import InvalidParameter
 
@@ -48,7 +48,7 @@ def show(
     elif json:
         print_json({**summary(view), "trials": [trial_form(trial) for trial in view.trials]})
     else:
-        show_all(pictured(view, session_of(store), limit=None if all else _ROWS))
+        show_all(plot_data(view, session_of(store), limit=None if all else _ROWS))
     return Exit.DONE
 
 
@@ -57,8 +57,8 @@ def _watch(
 ) -> None:
     import time
 
+    from tune_flows.cli.locations import session_of
     from tune_flows.cli.output import console
-    from tune_flows.cli.places import session_of
     from tune_flows.cli.watching import lines, on_terminal
 
     output = console()

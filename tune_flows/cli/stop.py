@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from tune_flows.cli.exits import Exit, say
+from tune_flows.cli.exits import Exit, print_err
 
 if TYPE_CHECKING:
     from tune_flows.results.view import ExperimentView
@@ -40,7 +40,7 @@ def stop(
         wait: Wait until the session has ended; --no-wait only leaves the request.
         timeout_s: Seconds to wait at most.
     """
-    from tune_flows.cli.places import objects_at, session_of, view_of
+    from tune_flows.cli.locations import objects_at, session_of, view_of
     from tune_flows.core.errors import InvalidParameter
     from tune_flows.store.control_files import request_stop
 
@@ -52,15 +52,15 @@ def stop(
     # a driver that has taken the experiment over may have recorded nothing yet
     epoch = max(view.epoch, session.epoch if session else 0)
     if epoch == view.epoch and (nothing := _nothing_to_stop(view)) is not None:
-        say(nothing)
+        print_err(nothing)
         return Exit.DONE
     driver = _driver(session, epoch)
     if not request_stop(store, epoch, who=f"{_user()}@{socket.gethostname()}"):
-        say("Somebody has asked for it before.")
+        print_err("Somebody has asked for it before.")
     if not wait:
-        say(f"Asked {driver} to end. It looks every few seconds.")
+        print_err(f"Asked {driver} to end. It looks every few seconds.")
         return Exit.DONE
-    say(f"Asked {driver} to end; waiting for it.")
+    print_err(f"Asked {driver} to end; waiting for it.")
     return _wait(view, store, epoch, driver, timeout_s)
 
 
@@ -76,31 +76,37 @@ def _wait(view: "ExperimentView", store: "ObjectStore", epoch: int, driver: str,
             return outcome
         if not heard and read_stop_request(store, epoch) is None:
             heard = True
-            say("It has heard: running trials end their step and save.")
+            print_err("It has heard: running trials end their step and save.")
         if not heard and waited_s >= min(_HEARD_WITHIN_S, timeout_s):
             remove_stop_request(store, epoch)
-            say(_no_answer(view, driver, waited_s))
+            print_err(_no_answer(view, driver, waited_s))
             return Exit.NOT_ENDED
         if waited_s >= timeout_s:
-            say(f"tune-flows: it has not ended within {timeout_s:g} s; it will when its trials have saved.")
+            print_err(
+                f"tune-flows: it has not ended within {timeout_s:g} s; it will when its trials have saved."
+            )
             return Exit.NOT_ENDED
 
 
 def _outcome(view: "ExperimentView", begun_at: datetime, epoch: int) -> Exit | None:
     """How the waiting ends; None: it does not yet."""
     if _is_gone(view, begun_at):
-        say(f"tune-flows: {view.url}: the experiment has been removed meanwhile. The request is withdrawn.")
+        print_err(
+            f"tune-flows: {view.url}: the experiment has been removed meanwhile. The request is withdrawn."
+        )
         return Exit.FAILED
     if view.epoch < epoch:
         return None
     if view.is_finished:
-        say(f"The experiment has ended: {view.ended}.")
+        print_err(f"The experiment has ended: {view.ended}.")
         return Exit.DONE
     if view.epoch > epoch:
-        say("tune-flows: another driver has taken the experiment over meanwhile; ask again to stop that one.")
+        print_err(
+            "tune-flows: another driver has taken the experiment over meanwhile; ask again to stop that one."
+        )
         return Exit.NOT_ENDED
     if view.stopped is not None:
-        say(f"Stopped ({view.stopped}). `tune-flows resume {view.url}` carries it on.")
+        print_err(f"Stopped ({view.stopped}). `tune-flows resume {view.url}` carries it on.")
         return Exit.DONE
     return None
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tune_flows.cli.output import strict
-from tune_flows.cli.picture import pictured
+from tune_flows.cli.plot_file import plot_data
 from tune_flows.cli.summary import best_of, done_of, number, state_of, summary
 from tune_flows.store.control_files import Session
 
@@ -31,7 +31,7 @@ def on_terminal(output: "Console", limit: int | None) -> Generator[Tell]:
 
         def tell(view: "ExperimentView", session: Session | None) -> None:
             rows = max(1, output.height - _LINES_BESIDE_ROWS)
-            live.update(pictured(view, session, limit=min(rows, limit or rows)), refresh=True)
+            live.update(plot_data(view, session, limit=min(rows, limit or rows)), refresh=True)
 
         yield tell
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
 
-from tune_flows.core.rejection import Rejected
+from tune_flows.core.invalid_value import InvalidValue
 
 __all__ = ["ALLOWED_VARIABLE", "require_allowed", "require_allowed_object", "trusted_paths"]
 
@@ -83,9 +83,9 @@ def _matches(path: str, patterns: list[str]) -> bool:
     return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def _refusal(path: str, patterns: list[str], why: str = "") -> Rejected:
+def _refusal(path: str, patterns: list[str], why: str = "") -> InvalidValue:
     allowed = ", ".join(patterns) or "nothing"
-    return Rejected(
+    return InvalidValue(
         path,
         "an import path that is allowed here",
         f"{why}{ALLOWED_VARIABLE} allows {allowed}. Who runs the flow's process can add a pattern there.",

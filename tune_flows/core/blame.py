@@ -3,10 +3,10 @@
 from tune_flows.core.errors import InfrastructureError, RestoreError
 from tune_flows.core.events import FaultKind
 
-__all__ = ["blamed"]
+__all__ = ["classify_error"]
 
 
-def blamed(error: object) -> tuple[FaultKind, str, str]:
+def classify_error(error: object) -> tuple[FaultKind, str, str]:
     """Whose fault an error is, its first line, and the rest of its text: the traceback, where it has one."""
     message, _, rest = str(error).strip().partition("\n")
     return _kind(error), message or "no message", rest.strip()

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tune_flows.core.decisions import Record
+from tune_flows.core.decisions import DecisionRecord, Record
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.core.events import Event
 from tune_flows.core.json_values import from_json, to_json
@@ -28,20 +28,20 @@ def _adapters(union: UnionType) -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(form, config=strict) for name, form in forms.items()}
 
 
-_ADAPTERS = _adapters(Event) | _adapters(Record)
+_ADAPTERS = _adapters(Event) | _adapters(DecisionRecord)
 _STATE: TypeAdapter[tuple[ExperimentState]] = TypeAdapter(
     tuple[ExperimentState], config=ConfigDict(extra="forbid")
 )
 
 
-def record_to_json(record: Event | Record) -> dict[str, Any]:
+def record_to_json(record: Record) -> dict[str, Any]:
     """The record as a JSON object."""
     name = type(record).__name__
     fields: dict[str, Any] = _ADAPTERS[name].dump_python((record,))[0]
     return {"type": name, **{field: to_json(value) for field, value in fields.items()}}
 
 
-def record_from_json(data: Mapping[str, Any]) -> Event | Record:
+def record_from_json(data: Mapping[str, Any]) -> Record:
     """The record that `data` stands for.
 
     Raises:
@@ -77,7 +77,7 @@ def state_from_json(data: Mapping[str, Any]) -> ExperimentState:
         raise CorruptJournalError(f"the state in a snapshot cannot be read: {error}") from error
 
 
-def partition(records: Sequence[Event | Record]) -> tuple[list[Event], list[Record]]:
+def partition(records: Sequence[Record]) -> tuple[list[Event], list[DecisionRecord]]:
     """What happened, and what was decided."""
     events = [record for record in records if isinstance(record, Event)]
     return events, [record for record in records if not isinstance(record, Event)]

@@ -7,6 +7,7 @@ CONTINUE is the absence of a `TrialDecided`.
 from dataclasses import dataclass
 from typing import Any
 
+from tune_flows.core.events import Event
 from tune_flows.core.trial import Action
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "YIELD",
     "CheckpointDropped",
     "Decision",
+    "DecisionRecord",
     "ExperimentEnded",
     "FaultJudged",
     "Record",
@@ -139,7 +141,7 @@ class ExperimentEnded:
     reason: str
 
 
-Record = (
+DecisionRecord = (
     TrialSuggested
     | SearchExhausted
     | TrialLaunched
@@ -151,3 +153,7 @@ Record = (
     | StopDecided
     | ExperimentEnded
 )
+"""A decision that was taken."""
+
+Record = Event | DecisionRecord
+"""A line of the journal: what happened, or what was decided."""

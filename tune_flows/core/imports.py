@@ -12,7 +12,7 @@ import pkgutil
 import sys
 
 from tune_flows.core.allowed import require_allowed, require_allowed_object
-from tune_flows.core.rejection import Rejected, closest
+from tune_flows.core.invalid_value import InvalidValue, closest
 
 __all__ = ["import_object", "path_of"]
 
@@ -31,18 +31,18 @@ def import_object(path: str, expected: str) -> object:
     if not colon:
         module_name, _, name = path.rpartition(".")
     if not module_name or not name:
-        raise Rejected(path, expected)
+        raise InvalidValue(path, expected)
     require_allowed(f"{module_name}:{name}")
     try:
         found: object = importlib.import_module(module_name)
     except Exception as error:  # the user's module may raise anything
         near = _near_module(module_name) if isinstance(error, ModuleNotFoundError) else ""
         hint = f"Importing {module_name} failed: {type(error).__name__}: {error}. {near}".rstrip()
-        raise Rejected(path, expected, hint) from error
+        raise InvalidValue(path, expected, hint) from error
     for part in name.split("."):
         if not hasattr(found, part):
             near = closest(part, [known for known in dir(found) if not known.startswith("_")])
-            raise Rejected(path, expected, f"{module_name} has no {name!r}. {near}".rstrip())
+            raise InvalidValue(path, expected, f"{module_name} has no {name!r}. {near}".rstrip())
         found = getattr(found, part)
     require_allowed_object(f"{module_name}:{name}", found)
     return found

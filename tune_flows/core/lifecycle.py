@@ -18,7 +18,7 @@ from typing import Any
 from tune_flows.core.errors import InvalidTransition
 from tune_flows.core.trial import Action, Trial, TrialStatus
 
-__all__ = ["ALLOWED", "left_behind", "moved", "released", "reopened", "set_aside", "told"]
+__all__ = ["ALLOWED", "released", "reopened", "request", "requeue", "suspend", "transition"]
 
 _S = TrialStatus
 
@@ -37,7 +37,7 @@ ALLOWED: frozenset[tuple[TrialStatus, TrialStatus]] = frozenset(
 )
 
 
-def moved(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
+def transition(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
     """The trial in its new status, with `changes` applied to its other fields.
 
     Raises:
@@ -49,7 +49,7 @@ def moved(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN4
     return replace(trial, status=to, **changes)
 
 
-def told(trial: Trial, action: Action, reason: str) -> Trial:
+def request(trial: Trial, action: Action, reason: str) -> Trial:
     """A trial that was told to stop or pause: at once without a worker, else once its worker has done so."""
     runs = trial.status is TrialStatus.RUNNING
     if action is Action.STOP:
@@ -61,18 +61,18 @@ def told(trial: Trial, action: Action, reason: str) -> Trial:
     return replace(trial, pending=action) if pauses else trial
 
 
-def left_behind(trial: Trial) -> Trial:
+def requeue(trial: Trial) -> Trial:
     """A trial whose worker is gone; one that was told to stop may still owe its last checkpoint."""
     if trial.pending is Action.PAUSE:
         return released(trial, TrialStatus.PAUSED)
-    return moved(trial, TrialStatus.PENDING, until=None)
+    return transition(trial, TrialStatus.PENDING, until=None)
 
 
-def set_aside(trial: Trial) -> Trial:
+def suspend(trial: Trial) -> Trial:
     """A running trial whose worker was freed in order at the end of a session; what it was told stands."""
     if trial.pending is Action.PAUSE:
         return released(trial, TrialStatus.PAUSED)
-    return moved(trial, TrialStatus.PAUSED, until=None)
+    return transition(trial, TrialStatus.PAUSED, until=None)
 
 
 def reopened(trial: Trial, *, restart: bool) -> Trial:
@@ -92,4 +92,4 @@ def reopened(trial: Trial, *, restart: bool) -> Trial:
 
 def released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
     """A trial that holds no worker any more and has nothing left to be carried out."""
-    return moved(trial, to, pending=None, until=None, **changes)
+    return transition(trial, to, pending=None, until=None, **changes)

@@ -24,8 +24,8 @@ from pydantic import (
 
 from tune_flows.core.errors import InvalidParameter, PolicyError
 from tune_flows.core.imports import import_object
+from tune_flows.core.invalid_value import InvalidValue, closest
 from tune_flows.core.json_values import from_json, to_json
-from tune_flows.core.rejection import Rejected, closest
 from tune_flows.core.schema import invalid_parameter
 
 __all__ = ["Policy", "Rng", "new_rng", "parse_policy"]
@@ -212,8 +212,8 @@ def _kind(parameter: str, name: str, base: type[P], kinds: Mapping[str, type[P]]
     expected = f"the import path of a {base.__name__}"
     try:
         found = import_object(name, expected)
-    except Rejected as error:
-        raise error.named(parameter) from error
+    except InvalidValue as error:
+        raise error.for_parameter(parameter) from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise InvalidParameter.of(parameter, name, expected, f"This is {found!r}.")
     return found

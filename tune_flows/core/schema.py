@@ -8,9 +8,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.rejection import Rejected, closest
+from tune_flows.core.invalid_value import InvalidValue, closest
 
-__all__ = ["FormOf", "FormOfKinds", "FormUnion", "InForm", "Rejected", "closest", "invalid_parameter"]
+__all__ = ["FormOf", "FormOfKinds", "FormUnion", "InForm", "InvalidValue", "closest", "invalid_parameter"]
 
 
 class FormUnion:
@@ -91,8 +91,8 @@ def invalid_parameter(
     whole = name if isinstance(name, str) else name("")
     parameter = ".".join([name, *loc]) if isinstance(name, str) else name(field)
     cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, Rejected):
-        return cause.named(f"{parameter}." if not loc and cause.where[:1].isalpha() else parameter)
+    if isinstance(cause, InvalidValue):
+        return cause.for_parameter(f"{parameter}." if not loc and cause.where[:1].isalpha() else parameter)
     if detail["type"] == "missing" and len(loc) == 1:
         return InvalidParameter.of(whole, detail["input"], f"a value for {field!r} too")
     if detail["type"] == "extra_forbidden" and len(loc) == 1:

@@ -30,7 +30,6 @@ from tune_flows.core.events import (
     CheckpointSaved,
     DriverStarted,
     DriverStopped,
-    Event,
     ExperimentExtended,
     FaultKind,
     ResultsReported,
@@ -41,7 +40,7 @@ from tune_flows.core.events import (
     TrialPaused,
     TrialsReopened,
 )
-from tune_flows.core.lifecycle import left_behind, moved, released, reopened, set_aside, told
+from tune_flows.core.lifecycle import released, reopened, request, requeue, suspend, transition
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import AUTOMATIC, Action, Result, Trial, TrialStatus
 
@@ -179,7 +178,7 @@ class ExperimentState:
             self.live.pop(trial.trial_id, None)
 
     @singledispatchmethod
-    def apply(self, record: Event | Record) -> None:
+    def apply(self, record: Record) -> None:
         """One record of the journal.
 
         Raises:
@@ -198,9 +197,9 @@ class ExperimentState:
         self.slots = 0
         for trial in list(self.live_trials()):
             if trial.status is TrialStatus.RUNNING:
-                self._put(left_behind(trial))
+                self._put(requeue(trial))
             elif trial.trial_id in self.held:
-                self._put(moved(trial, TrialStatus.PENDING))
+                self._put(transition(trial, TrialStatus.PENDING))
         self.held = {}
 
     @apply.register
@@ -215,7 +214,7 @@ class ExperimentState:
                 if trial.pending is not Action.PAUSE:  # else its scheduler has paused it
                     self.held[trial.trial_id] = None
                 saves = trial.pending is Action.PAUSE or self._saves_at_end(trial)
-                self._put(set_aside(trial.without_interim(keep=True) if saves else trial))
+                self._put(suspend(trial.without_interim(keep=True) if saves else trial))
 
     @apply.register
     def _(self, record: ExperimentExtended) -> None:
@@ -305,7 +304,7 @@ class ExperimentState:
     def _(self, record: TrialLaunched) -> None:
         trial = self.trials[record.trial_id]
         begun = {"lease": record.lease, "restored_at": trial.start.iteration if trial.start else 0}
-        self._put(moved(trial, TrialStatus.RUNNING, until=record.until, **begun))
+        self._put(transition(trial, TrialStatus.RUNNING, until=record.until, **begun))
 
     @apply.register
     def _(self, record: TrialContinued) -> None:
@@ -320,17 +319,17 @@ class ExperimentState:
             if start is not None:
                 self.copied[start.path] = None
             trial = trial.as_copy(record.config, start, keep=self.rules.num_to_keep is None)
-        self._put(told(trial, record.action, record.reason))
+        self._put(request(trial, record.action, record.reason))
 
     @apply.register
     def _(self, record: TrialOverruled) -> None:
-        self._put(told(self.trials[record.trial_id], record.action, record.reason))
+        self._put(request(self.trials[record.trial_id], record.action, record.reason))
 
     @apply.register
     def _(self, record: FaultJudged) -> None:
         trial = self.trials[record.trial_id]
         failed = released(trial, TrialStatus.ERRORED, reason="error")
-        self._put(left_behind(trial) if record.retry else failed)
+        self._put(requeue(trial) if record.retry else failed)
 
     @apply.register
     def _(self, record: CheckpointDropped) -> None:

@@ -99,7 +99,7 @@ def events_of(trial_id: str, lease: int, batch: Batch) -> list[Event]:
 def saved_at_stop(
     trial_id: str, lease: int, arrived: Sequence[CheckpointRef], interim: CheckpointRef | None
 ) -> list[Event]:
-    """What `TrialHost.hold` says, as events."""
+    """What `TrialHost.suspend` says, as events."""
     events: list[Event] = [CheckpointSaved(trial_id, lease, checkpoint) for checkpoint in arrived]
     if interim is not None:
         events.append(CheckpointSaved(trial_id, lease, interim, interim=True))

@@ -16,7 +16,7 @@ from tune_flows.core.errors import StorageError
 from tune_flows.core.trial import CheckpointRef
 from tune_flows.store import CheckpointStore
 
-__all__ = ["TIDY_S", "Janitor"]
+__all__ = ["TIDY_S", "CheckpointDeleter"]
 
 _log = logging.getLogger(__name__)
 TIDY_S = 60.0
@@ -24,7 +24,7 @@ TIDY_S = 60.0
 _WIDTH = 4
 
 
-class Janitor:
+class CheckpointDeleter:
     """Deletes one checkpoint after the other, four at a time. All calls from the driver's loop.
 
     Args:
@@ -47,13 +47,13 @@ class Janitor:
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
 
-    def give_up(self, after_s: float = 0.0) -> None:
+    def abandon_after(self, after_s: float = 0.0) -> None:
         """Once `after_s` seconds have passed, begin with none and try none again that the storage refused."""
         self._until = min(self._until, time.monotonic() + after_s)
-        self._checkpoints.give_up(after_s)
+        self._checkpoints.abandon_after(after_s)
 
     async def close(self) -> None:
-        """Wait until all are deleted, or until the time that was given to `give_up`."""
+        """Wait until all are deleted, or until the time that was given to `abandon_after`."""
         await asyncio.gather(*self._at_work)
         self._threads.shutdown()
         if self._left:

@@ -29,9 +29,9 @@ from tune_flows.core.events import (
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import TrialStatus
 from tune_flows.executors.base import TrialExecutor
-from tune_flows.experiment.checkpoint_deleter import TIDY_S, Janitor
+from tune_flows.experiment.checkpoint_deleter import TIDY_S, CheckpointDeleter
 from tune_flows.experiment.experiment import Experiment, collect_orphans
-from tune_flows.experiment.snapshotter import Snapshots
+from tune_flows.experiment.snapshotter import Snapshotter
 from tune_flows.experiment.stop_requests import listening
 from tune_flows.runner.runner import Step, TrialRunner
 from tune_flows.store import CheckpointStore, Journal, error_key
@@ -91,13 +91,13 @@ class Driver:
         self._observers = list(observers)
         self._snapshot_every = snapshot_every
         self._grace_s = shutdown_grace_s
-        self.was_asked = False
+        self.was_requested = False
         """Whether it was a request to stop (`tune-flows stop`) that ended the session."""
         self._why_stop: str | None = None
         self._waits_for: asyncio.Task[Any] | None = None
-        self._beside: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._janitor = Janitor(checkpoints)
+        self._checkpoint_deleter = CheckpointDeleter(checkpoints)
         self._tidies_for_s = 0.0
 
     def stop(self, reason: str) -> None:
@@ -116,13 +116,13 @@ class Driver:
                 reason,
                 self._grace_s,
             )
-            self._experiment.store.give_up(self._grace_s + _LAST_CALL_S)
-            self._janitor.give_up(self._grace_s + _LAST_CALL_S)
+            self._experiment.store.abandon_after(self._grace_s + _LAST_CALL_S)
+            self._checkpoint_deleter.abandon_after(self._grace_s + _LAST_CALL_S)
             if self._waits_for is not None:
                 self._waits_for.cancel()
 
     def _stop_as_asked(self, reason: str) -> None:
-        self.was_asked = self._why_stop is None
+        self.was_requested = self._why_stop is None
         self.stop(reason)
 
     async def run(self) -> ExperimentState | None:
@@ -151,24 +151,24 @@ class Driver:
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._shut_down)
             try:
-                return await self._to_the_end(ending)
+                return await self._run_loop(ending)
             except (asyncio.CancelledError, ExperimentFenced, StorageError):
                 # nothing that waits for the storage, such as a snapshot, holds the end of the workers up
-                self._experiment.store.give_up(_LAST_CALL_S)
-                self._janitor.give_up()
+                self._experiment.store.abandon_after(_LAST_CALL_S)
+                self._checkpoint_deleter.abandon_after()
                 raise
 
-    async def _to_the_end(self, ending: AsyncExitStack) -> ExperimentState | None:
+    async def _run_loop(self, ending: AsyncExitStack) -> ExperimentState | None:
         slots = await self._unless_stopped(self._executor.start())
         if slots is None:
             return None
         journal, runner, first = await asyncio.to_thread(self._experiment.claim)
         _warn_of(runner.differences)
-        snapshots = Snapshots(journal, least=self._snapshot_every)
+        snapshots = Snapshotter(journal, least=self._snapshot_every)
         ending.push_async_callback(snapshots.close)
         listens = listening(self._experiment.store, journal.epoch, self._stop_as_asked)
         await ending.enter_async_context(listens)
-        self._beside_the_loop("orphans stay", collect_orphans, self._checkpoints, runner.state.copy())
+        self._run_in_background("orphans stay", collect_orphans, self._checkpoints, runner.state.copy())
         events: Sequence[Event] = [
             DriverStarted(journal.epoch, self._clock()),
             *first,
@@ -179,7 +179,7 @@ class Driver:
         await self._iterate(journal, runner, snapshots, events)
         while runner.state.ended is None and self._why_stop is None:
             at_once = _fails_at_once(runner.state)
-            events = await (self._ends(runner.state) if at_once else self._next_events(journal, runner))
+            events = await (self._stop_now(runner.state) if at_once else self._next_events(journal, runner))
             await self._iterate(journal, runner, snapshots, events)
         if runner.state.ended is None and self._why_stop is not None:
             events = await self._executor.stop(self._grace_s)
@@ -188,7 +188,7 @@ class Driver:
         self._tidies_for_s = TIDY_S if runner.state.ended is not None else 0.0
         return runner.state
 
-    async def _ends(self, state: ExperimentState) -> Sequence[Event]:
+    async def _stop_now(self, state: ExperimentState) -> Sequence[Event]:
         """End all trials, which were told to stop, without waiting for steps that take long."""
         events = await self._executor.stop(min(self._grace_s, _AT_ONCE_S))
         ended = {event.trial_id for event in events if isinstance(event, _ENDS)}
@@ -197,12 +197,12 @@ class Driver:
 
     async def _shut_down(self) -> None:
         await self._executor.shutdown()
-        self._janitor.give_up(self._tidies_for_s)
-        await asyncio.gather(self._janitor.close(), *self._beside)
+        self._checkpoint_deleter.abandon_after(self._tidies_for_s)
+        await asyncio.gather(self._checkpoint_deleter.close(), *self._background)
         self._committer.shutdown()
 
     async def _iterate(
-        self, journal: Journal, runner: TrialRunner, snapshots: Snapshots, events: Sequence[Event]
+        self, journal: Journal, runner: TrialRunner, snapshots: Snapshotter, events: Sequence[Event]
     ) -> None:
         now = self._clock()
         step = runner.step(events, now)
@@ -211,11 +211,11 @@ class Driver:
             seq = await self._committed(journal.append, records, at=now)
             snapshots.after_commit(runner, step, seq)
             if journal.can_pack:
-                self._beside_the_loop("a resume will take longer", journal.write_packs)
+                self._run_in_background("a resume will take longer", journal.write_packs)
             self._write_errors(runner.state, step)
         for command in step.commands:
             if isinstance(command, DeleteCheckpoint):
-                self._janitor.delete(command.checkpoint)
+                self._checkpoint_deleter.delete(command.checkpoint)
             else:
                 self._executor.submit(command)
         self._tell_observers(runner.state, step)
@@ -268,9 +268,9 @@ class Driver:
             if isinstance(record, FaultJudged) and not record.retry:
                 text = f"{state.trials[record.trial_id].error}\n".encode()
                 put, key = self._experiment.store.put, error_key(record.trial_id)
-                self._beside_the_loop("an error is in the journal only", put, key, text)
+                self._run_in_background("an error is in the journal only", put, key, text)
 
-    def _beside_the_loop(
+    def _run_in_background(
         self, otherwise: str, tidy: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs
     ) -> None:
         """Tidy up on a thread; what fails there is a line in the log, not the end of the run."""
@@ -282,8 +282,8 @@ class Driver:
                 _log.warning("%s: %s", otherwise, error)
 
         task = asyncio.create_task(run())
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
 
 def _fails_at_once(state: ExperimentState) -> bool:

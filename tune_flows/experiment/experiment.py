@@ -26,7 +26,7 @@ from tune_flows.core.rules import Rules
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import TrialStatus
-from tune_flows.experiment.resume import Resume, Wish
+from tune_flows.experiment.resume import Resume, SessionRequest
 from tune_flows.experiment.spec import ExperimentSpec
 from tune_flows.runner.runner import RunnerSnapshot, TrialRunner
 from tune_flows.schedulers.base import TrialScheduler
@@ -53,9 +53,7 @@ __all__ = ["Experiment", "collect_orphans", "fold", "history"]
 _log = logging.getLogger(__name__)
 
 
-def history(
-    journal: Journal, *, last_epoch: int | None = None
-) -> Iterator[tuple[float, list[Event | Record]]]:
+def history(journal: Journal, *, last_epoch: int | None = None) -> Iterator[tuple[float, list[Record]]]:
     """The loop iterations of a journal: Unix time (s) and records of each.
 
     Args:
@@ -151,7 +149,7 @@ class Experiment:
         self._seen: Journal | None = None
         self._journal: Journal | None = None
         self._runner: TrialRunner | None = None
-        self._wish = Wish(rules, target, self.objective, resume)
+        self._request = SessionRequest(rules, target, self.objective, resume)
 
     def look(self) -> ExperimentState | None:
         """Where the experiment stands, without taking it over; None when there is none yet.
@@ -175,7 +173,7 @@ class Experiment:
 
     def is_over(self, state: ExperimentState) -> bool:
         """Whether nothing is left to do, by what is asked for now."""
-        return self._wish.is_fulfilled(state)
+        return self._request.is_fulfilled(state)
 
     def claim(self) -> tuple[Journal, TrialRunner, list[Event]]:
         """Take the experiment over, creating it if need be, and live its history again. Once, after `look`.
@@ -190,7 +188,7 @@ class Experiment:
             CorruptJournalError: The journal cannot be read. Final.
             StorageError: The storage refused or did not answer.
         """
-        if self._wish.resume == "never":
+        if self._request.resume == "never":
             # since the look, another driver may have begun it, and is not to be fenced
             self._require_expected(Journal.read(self.store))
         writer = f"{socket.gethostname()}/{os.getpid()}"
@@ -212,7 +210,7 @@ class Experiment:
         if self._settings is not None:
             journal.require_ownership()  # reading took its time, and another driver may be the newest by now
             write_session(self.store, Session(journal.epoch, writer, dict(self._settings)))
-        first = self._wish.events(runner.state)
+        first = self._request.events(runner.state)
         for trial_id in _failed(runner.state, first):
             self.store.delete(error_key(trial_id))  # it runs again, and the journal keeps its error
         return journal, runner, first
@@ -277,7 +275,7 @@ class Experiment:
             policy.setup(space=self._space, objective=self.objective, seed=self._spec.seed)
 
     def _require_expected(self, journal: Journal) -> None:
-        url, resume = self.store.url, self._wish.resume
+        url, resume = self.store.url, self._request.resume
         if journal.header is not None and resume == "never":
             raise ExperimentExists(
                 f'resume: got "never", but there is an experiment at {url}. Use another name for a new '
@@ -296,7 +294,7 @@ class Experiment:
             self._spec = begun
 
     def _require_growth(self, state: ExperimentState) -> None:
-        target = self._wish.target
+        target = self._request.target
         if target is not None and (state.target is None or target < state.target):
             raise ExperimentMismatch(
                 f"num_samples: the experiment at {self.store.url} has {state.target or 'unlimited'} trials, "

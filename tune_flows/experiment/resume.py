@@ -15,7 +15,7 @@ from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Action, Trial, TrialStatus
 from tune_flows.stoppers import StopCriteria
 
-__all__ = ["Resume", "Wish"]
+__all__ = ["Resume", "SessionRequest"]
 
 Resume = Literal["auto", "never", "must", "errored", "restart_errored"]
 """What the caller expects of an experiment that is there, or is not.
@@ -26,7 +26,7 @@ errored: auto, and ERRORED trials run again from their newest checkpoints. resta
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SessionRequest:
     """What the caller wants of the experiment now."""
 
     rules: Rules

@@ -18,14 +18,14 @@ from tune_flows.runner.runner import RunnerSnapshot, Step, TrialRunner
 from tune_flows.store import Journal
 from tune_flows.store.envelope import EncodedJson, encode_json
 
-__all__ = ["Snapshots"]
+__all__ = ["Snapshotter"]
 
 _PER_TRIAL = 1.5
 """What is recorded for each trial between two snapshots, at least."""
 _log = logging.getLogger(__name__)
 
 
-class Snapshots:
+class Snapshotter:
     """Decides when the journal gets a snapshot, and writes it on a thread while the loop goes on.
 
     Args:

@@ -5,8 +5,8 @@ from typing import Any
 
 from tune_flows.core.allowed import trusted_paths
 from tune_flows.core.imports import import_object, path_of
+from tune_flows.core.invalid_value import InvalidValue
 from tune_flows.core.policy import Policy
-from tune_flows.core.rejection import Rejected
 from tune_flows.core.space import ParamSpace
 from tune_flows.schedulers import parse_scheduler
 from tune_flows.search import parse_search_alg
@@ -43,8 +43,8 @@ def import_trainable(trainable: object) -> object:
     try:
         with trusted_paths():
             return import_object(trainable, "the import path of what to train")
-    except Rejected as error:
-        raise error.named("trainable") from error.__cause__ or error
+    except InvalidValue as error:
+        raise error.for_parameter("trainable") from error.__cause__ or error
 
 
 def as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.rejection import closest
+from tune_flows.core.invalid_value import closest
 from tune_flows.parameters.codec import as_json, as_objects, import_trainable, label_of
 
-__all__ = ["Narrowed", "require_call", "require_types"]
+__all__ = ["FlowPreset", "require_call", "require_types"]
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowed:
+class FlowPreset:
     """A function with the parameters that the author of a flow left open."""
 
     wide: Callable[..., Any]
@@ -31,7 +31,7 @@ class Narrowed:
     @classmethod
     def of(
         cls, wide: Callable[..., Any], trainable: object, fixed: dict[str, Any], presets: Mapping[str, Any]
-    ) -> "Narrowed":
+    ) -> "FlowPreset":
         """Of a function with more parameters.
 
         Raises:

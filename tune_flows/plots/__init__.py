@@ -5,14 +5,14 @@ They are drawn from plain data, without a display, from any thread; matplotlib i
     save_picture(view, "run.html")                      # all of them; also .svg and .png
     save_picture(view, "curves.svg", kind="curves")
 
-`pictured(view)` gathers what the single pictures (`learning_curves`, `best_so_far`, `parallel_coordinates`,
+`plot_data(view)` gathers what the single pictures (`learning_curves`, `best_so_far`, `parallel_coordinates`,
 `slices`) are drawn from; each returns a `Picture`: bytes and their media type.
 """
 
 from tune_flows.plots.canvas import Picture
 from tune_flows.plots.curves import best_so_far, learning_curves
-from tune_flows.plots.data import Axis, Curve, Improvement, Pictured, Tried, axes_of, tried_of
-from tune_flows.plots.page import KINDS, pictured, save_picture
+from tune_flows.plots.data import Axis, Curve, Improvement, PlotData, TrialPoint, axes_of, trial_points_of
+from tune_flows.plots.page import KINDS, plot_data, save_picture
 from tune_flows.plots.recorder import Recorder
 from tune_flows.plots.space import parallel_coordinates, slices
 
@@ -22,15 +22,15 @@ __all__ = [
     "Curve",
     "Improvement",
     "Picture",
-    "Pictured",
+    "PlotData",
     "Recorder",
-    "Tried",
+    "TrialPoint",
     "axes_of",
     "best_so_far",
     "learning_curves",
     "parallel_coordinates",
-    "pictured",
+    "plot_data",
     "save_picture",
     "slices",
-    "tried_of",
+    "trial_points_of",
 ]

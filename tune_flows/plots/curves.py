@@ -22,7 +22,7 @@ from tune_flows.plots.canvas import (
     tick,
     within,
 )
-from tune_flows.plots.data import Curve, Pictured
+from tune_flows.plots.data import Curve, PlotData
 from tune_flows.plots.scale import number, steps, value_limits
 from tune_flows.plots.thinning import best_and_others, out_of, thinned
 
@@ -38,7 +38,7 @@ _NO_RESULTS = "No trial has reported a value of the metric yet."
 _MOST_DOTS = 300
 
 
-def learning_curves(of: Pictured, format: Format = "svg", size_bytes: int | None = None) -> Picture:
+def learning_curves(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
     """The metric over the training iterations, a line for each trial; the best trial stands out.
 
     Where there are too many trials for one picture, it shows the best ones and an even choice of the others.
@@ -51,7 +51,7 @@ def learning_curves(of: Pictured, format: Format = "svg", size_bytes: int | None
     return within(size_bytes, format, lambda detail: draw_learning_curves(of, detail))
 
 
-def best_so_far(of: Pictured, format: Format = "svg", size_bytes: int | None = None) -> Picture:
+def best_so_far(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
     """The best value that was reported up to each moment, and each trial's newest value.
 
     Over time; over the number of results where their times are not known. Args: see `learning_curves`.
@@ -59,7 +59,7 @@ def best_so_far(of: Pictured, format: Format = "svg", size_bytes: int | None = N
     return within(size_bytes, format, lambda detail: draw_best_so_far(of, detail))
 
 
-def draw_learning_curves(of: Pictured, detail: Detail) -> "Figure":
+def draw_learning_curves(of: PlotData, detail: Detail) -> "Figure":
     """See `learning_curves`."""
     title = "Learning curves"
     if of.objective.metric is None:
@@ -86,7 +86,7 @@ def draw_learning_curves(of: Pictured, detail: Detail) -> "Figure":
     return figure
 
 
-def draw_best_so_far(of: Pictured, detail: Detail) -> "Figure":
+def draw_best_so_far(of: PlotData, detail: Detail) -> "Figure":
     """See `best_so_far`."""
     title = "Best value so far"
     if of.objective.metric is None:
@@ -138,7 +138,7 @@ def _draw_line(
     )
 
 
-def _frame(area: "Axes", under: str, of: Pictured, values: Sequence[float]) -> None:
+def _frame(area: "Axes", under: str, of: PlotData, values: Sequence[float]) -> None:
     lower, upper = value_limits(values, of.objective.mode)
     area.set_ylim(lower, upper)
     tick(area, "y", steps(lower, upper), most=10)

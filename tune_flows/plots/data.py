@@ -10,7 +10,16 @@ from tune_flows.core.space import Choice, Grid, ParamSpace
 from tune_flows.core.space.domain import SpaceEntry
 from tune_flows.core.trial import Trial
 
-__all__ = ["Axis", "Curve", "Improvement", "Pictured", "Tried", "axes_of", "flat_config", "tried_of"]
+__all__ = [
+    "Axis",
+    "Curve",
+    "Improvement",
+    "PlotData",
+    "TrialPoint",
+    "axes_of",
+    "flat_config",
+    "trial_points_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialPoint:
     """A configuration and what came of it."""
 
     trial_id: str
@@ -63,14 +72,14 @@ class Improvement:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictured:
+class PlotData:
     """An experiment as the pictures show it."""
 
     name: str
     objective: Objective
     axes: tuple[Axis, ...] = ()
     """The parameters, in order of the space; constants are none."""
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[TrialPoint, ...] = ()
     curves: tuple[Curve, ...] = ()
     improvements: tuple[Improvement, ...] = ()
     """In the order of reporting."""
@@ -78,15 +87,15 @@ class Pictured:
     """Results in all."""
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> TrialPoint | None:
         """The one whose newest value is best, the first of equals; None: no value can be compared."""
         return min(self.ranked(), key=self._rank, default=None)
 
-    def ranked(self) -> list[Tried]:
+    def ranked(self) -> list[TrialPoint]:
         """Those with a finite value, the best first."""
         return sorted((tried for tried in self.tried if math.isfinite(tried.value)), key=self._rank)
 
-    def _rank(self, tried: Tried) -> float:
+    def _rank(self, tried: TrialPoint) -> float:
         return -tried.value if self.objective.mode == "max" else tried.value
 
 
@@ -108,14 +117,14 @@ def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def tried_of(trials: Iterable[Trial], objective: Objective) -> tuple[Tried, ...]:
+def trial_points_of(trials: Iterable[Trial], objective: Objective) -> tuple[TrialPoint, ...]:
     """What the trials tried so far."""
-    found: list[Tried] = []
+    found: list[TrialPoint] = []
     for trial in trials:
         last = trial.last_result
         value = objective.value(objective.score(last))
         at, began = (last.timestamp, last.timestamp - last.time_total_s) if last else (math.nan, math.nan)
-        found.append(Tried(trial.trial_id, flat_config(trial.config), value, at, began))
+        found.append(TrialPoint(trial.trial_id, flat_config(trial.config), value, at, began))
     return tuple(found)
 
 

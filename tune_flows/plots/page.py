@@ -12,7 +12,7 @@ from tune_flows.core.space import ParamSpace
 from tune_flows.core.trial import Result
 from tune_flows.plots.canvas import FINEST, Detail, pixels, rendered
 from tune_flows.plots.curves import draw_best_so_far, draw_learning_curves
-from tune_flows.plots.data import Pictured, axes_of, tried_of
+from tune_flows.plots.data import PlotData, axes_of, trial_points_of
 from tune_flows.plots.recorder import Recorder
 from tune_flows.plots.space import draw_parallel_coordinates, draw_slices
 from tune_flows.results.view import ExperimentView
@@ -20,9 +20,9 @@ from tune_flows.results.view import ExperimentView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["KINDS", "pictured", "save_picture"]
+__all__ = ["KINDS", "plot_data", "save_picture"]
 
-_DRAWN: dict[str, Callable[[Pictured, Detail], "Figure"]] = {
+_DRAWN: dict[str, Callable[[PlotData, Detail], "Figure"]] = {
     "curves": draw_learning_curves,
     "best": draw_best_so_far,
     "parallel": draw_parallel_coordinates,
@@ -69,7 +69,7 @@ def save_picture(view: ExperimentView, file: str | Path, kind: str = "overview")
         raise InvalidParameter.of("file", str(file), "a name that ends in .svg, .png or .html")
     if kind not in KINDS:
         raise InvalidParameter.of("kind", kind, f"one of {', '.join(KINDS)}")
-    shown = pictured(view)
+    shown = plot_data(view)
     figures = [draw(shown, FINEST) for name, draw in _DRAWN.items() if kind in ("overview", name)]
     match format:
         case ".svg":
@@ -80,7 +80,7 @@ def save_picture(view: ExperimentView, file: str | Path, kind: str = "overview")
             path.write_bytes(_as_page(figures, view))
 
 
-def pictured(view: ExperimentView) -> Pictured:
+def plot_data(view: ExperimentView) -> PlotData:
     """What there is to draw of an experiment, as the view shows it.
 
     Raises:
@@ -89,11 +89,11 @@ def pictured(view: ExperimentView) -> Pictured:
     objective = Objective(view.metric, view.mode)
     recorder = _recorded(view, objective)
     trials = view.trials
-    return Pictured(
+    return PlotData(
         name=view.name,
         objective=objective,
         axes=axes_of(ParamSpace.parse(view.spec.param_space)),
-        tried=tried_of(trials, objective),
+        tried=trial_points_of(trials, objective),
         curves=recorder.curves({trial.trial_id: trial for trial in trials}),
         improvements=recorder.improvements(),
         results=recorder.results,

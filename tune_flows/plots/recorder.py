@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tune_flows.core.decisions import Record
-from tune_flows.core.events import Event, ResultsReported, TrialsReopened
+from tune_flows.core.events import ResultsReported, TrialsReopened
 from tune_flows.core.objective import Objective
 from tune_flows.core.trial import Result, Trial
 from tune_flows.plots.data import Curve, Improvement
@@ -78,7 +78,7 @@ class Recorder:
         self.results = 0
         """Results so far."""
 
-    def add(self, records: Iterable[Event | Record]) -> None:
+    def add(self, records: Iterable[Record]) -> None:
         """The records of one step of the driver."""
         for record in records:
             if isinstance(record, ResultsReported):

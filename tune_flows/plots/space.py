@@ -24,7 +24,7 @@ from tune_flows.plots.canvas import (
     tick,
     within,
 )
-from tune_flows.plots.data import Axis, Pictured, Tried
+from tune_flows.plots.data import Axis, PlotData, TrialPoint
 from tune_flows.plots.scale import Scale, number, scale_of, steps, value_limits
 from tune_flows.plots.thinning import best_and_others, out_of
 
@@ -44,7 +44,7 @@ _NO_AXES = "The search space has no parameters in which trials differ."
 _NO_TRIALS = "No trial has a value of the metric yet."
 
 
-def parallel_coordinates(of: Pictured, format: Format = "svg", size_bytes: int | None = None) -> Picture:
+def parallel_coordinates(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
     """Each configuration as a line through the parameters to the metric; the darker, the better.
 
     Args:
@@ -55,12 +55,12 @@ def parallel_coordinates(of: Pictured, format: Format = "svg", size_bytes: int |
     return within(size_bytes, format, lambda detail: draw_parallel_coordinates(of, detail))
 
 
-def slices(of: Pictured, format: Format = "svg", size_bytes: int | None = None) -> Picture:
+def slices(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
     """Each parameter against the metric, a dot for each trial. Args: see `parallel_coordinates`."""
     return within(size_bytes, format, lambda detail: draw_slices(of, detail))
 
 
-def draw_parallel_coordinates(of: Pictured, detail: Detail) -> "Figure":
+def draw_parallel_coordinates(of: PlotData, detail: Detail) -> "Figure":
     """See `parallel_coordinates`."""
     title = "Configurations"
     if not of.axes or not of.tried:
@@ -90,7 +90,7 @@ def draw_parallel_coordinates(of: Pictured, detail: Detail) -> "Figure":
     return figure
 
 
-def draw_slices(of: Pictured, detail: Detail) -> "Figure":
+def draw_slices(of: PlotData, detail: Detail) -> "Figure":
     """See `slices`."""
     title = "Parameters and the metric"
     metric = of.objective.metric
@@ -120,7 +120,7 @@ def draw_slices(of: Pictured, detail: Detail) -> "Figure":
     return figure
 
 
-def _dots(area: "Axes", axis: Axis, trials: Sequence[Tried], values: Sequence[float]) -> None:
+def _dots(area: "Axes", axis: Axis, trials: Sequence[TrialPoint], values: Sequence[float]) -> None:
     """One parameter against the metric; the first of the trials is the best one."""
     scale = scale_of(axis, [tried.config.get(axis.path) for tried in trials], most_ticks=3)
     at = list(scale.positions)
@@ -172,12 +172,12 @@ def _with_gaps(lines: Sequence[Sequence[float]]) -> tuple[list[float], list[floa
     return xs, ys
 
 
-def _chosen(of: Pictured, most: int) -> list[Tried]:
+def _chosen(of: PlotData, most: int) -> list[TrialPoint]:
     """The trials to draw, the best first, those without a value last."""
     without = [tried for tried in of.tried if not math.isfinite(tried.value)]
     return best_and_others([*of.ranked(), *without], most)
 
 
-def _what_is_shown(trials: int, there_are: int, of: Pictured, detail: Detail) -> str:
+def _what_is_shown(trials: int, there_are: int, of: PlotData, detail: Detail) -> str:
     more = len(of.axes) - detail.panels
     return out_of(trials, there_are, "trial") + (f", {more} more parameters" if more > 0 else "")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tune_flows.core.codec import record_from_json
 from tune_flows.core.decisions import Record
-from tune_flows.core.events import Event, ResultsReported, TrialsReopened
+from tune_flows.core.events import ResultsReported, TrialsReopened
 from tune_flows.core.json_values import to_json
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Result, Trial
@@ -89,7 +89,7 @@ class ReportedResults:
         Raises:
             CorruptJournalError: An object cannot be read; the message names it.
         """
-        for entry in journal.news(up_to=up_to):
+        for entry in journal.read_new(up_to=up_to):
             for record in [record_from_json(record) for record in entry.records]:
                 self._add(record)
             if entry.records:
@@ -111,7 +111,7 @@ class ReportedResults:
             for place, value in zip(self._config_of_row, reported, strict=True)
         ]
 
-    def _add(self, record: Event | Record) -> None:
+    def _add(self, record: Record) -> None:
         if isinstance(record, ResultsReported):
             self._add_results(record)
         self.state.apply(record)

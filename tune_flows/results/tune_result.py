@@ -215,7 +215,7 @@ def write_tables(store: ObjectStore, *, mark_end: bool = True) -> None:
         spec = ExperimentSpec.from_json(journal.header)
         result = tune_result(store.url, reported.state, Objective(spec.metric, spec.mode))
         _mark_as_complete(store, result, reported.seq)
-        if any(journal.news()):
+        if any(journal.read_new()):
             store.delete(COMPLETION_KEY)  # meanwhile another driver has taken over, to carry it on
 
 

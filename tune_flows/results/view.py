@@ -281,7 +281,7 @@ class ExperimentView:
         self._read_on()
 
     def _read_on(self) -> None:
-        for entry in self._journal.news():
+        for entry in self._journal.read_new():
             for record in [record_from_json(record) for record in entry.records]:
                 self._state.apply(record)
             if entry.records:

@@ -4,10 +4,10 @@ from tune_flows.core.events import FaultKind
 from tune_flows.core.rules import Rules
 from tune_flows.core.trial import Trial
 
-__all__ = ["survives"]
+__all__ = ["may_retry"]
 
 
-def survives(kind: FaultKind, trial: Trial, rules: Rules) -> bool:
+def may_retry(kind: FaultKind, trial: Trial, rules: Rules) -> bool:
     """Whether the trial, this fault counted already, may be tried again."""
     match kind:
         case FaultKind.TRAINABLE:

@@ -13,24 +13,24 @@ from tune_flows.core.commands import DeleteCheckpoint
 from tune_flows.core.decisions import CheckpointDropped
 from tune_flows.core.keeping import surplus_checkpoints
 from tune_flows.core.trial import CheckpointRef, Trial
-from tune_flows.runner.step_builder import Turn
+from tune_flows.runner.step_builder import StepBuilder
 
-__all__ = ["Clearing"]
+__all__ = ["CheckpointGC"]
 
 
-class Clearing:
+class CheckpointGC:
     """Drops and deletes checkpoints.
 
     Args:
         turn: The loop iteration that the commands belong to.
     """
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+    def __init__(self, builder: StepBuilder) -> None:
+        self._builder = builder
 
     def drop_surplus(self, trial_id: str) -> None:
         """Drop those that the rules do not keep."""
-        state = self._turn.state
+        state = self._builder.state
         for surplus in surplus_checkpoints(state.trials[trial_id].checkpoints, state.rules):
             self._drop(trial_id, surplus)
             self.delete_unneeded((surplus,))
@@ -53,12 +53,12 @@ class Clearing:
 
     def delete_unneeded(self, checkpoints: Iterable[CheckpointRef]) -> None:
         """Delete those that no trial holds any more."""
-        state = self._turn.state
+        state = self._builder.state
         for checkpoint in checkpoints:
             trials = state.trials.values() if checkpoint.path in state.copied else ()
             if not any(kept.path == checkpoint.path for trial in trials for kept in trial.kept):
-                self._turn.order(DeleteCheckpoint(checkpoint))
+                self._builder.emit(DeleteCheckpoint(checkpoint))
 
     def _drop(self, trial_id: str, checkpoint: CheckpointRef) -> None:
         proposed = CheckpointDropped(trial_id, checkpoint.path)
-        self._turn.settle(proposed, CheckpointDropped, trial_id=trial_id, path=checkpoint.path)
+        self._builder.decide(proposed, CheckpointDropped, trial_id=trial_id, path=checkpoint.path)

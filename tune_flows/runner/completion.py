@@ -8,18 +8,18 @@ Rules of this module:
 
 from collections.abc import Iterable
 
-from tune_flows.core.decisions import Record, TrialDecided, TrialOverruled, TrialSuggested
+from tune_flows.core.decisions import DecisionRecord, TrialDecided, TrialOverruled, TrialSuggested
 from tune_flows.core.errors import MetricNotReported, PolicyError
 from tune_flows.core.objective import Objective
 from tune_flows.core.trial import Action, Trial, TrialStatus
-from tune_flows.runner.dispatch import Orders
+from tune_flows.runner.dispatch import Dispatcher
 from tune_flows.runner.policy_calls import Policies
-from tune_flows.runner.step_builder import Turn
+from tune_flows.runner.step_builder import StepBuilder
 
-__all__ = ["Endings"]
+__all__ = ["TrialCompletion"]
 
 
-class Endings:
+class TrialCompletion:
     """Ends and pauses trials that did not ask for it, and tells the policies of every end.
 
     Args:
@@ -29,12 +29,14 @@ class Endings:
         objective: The metric that must have been reported by the time the first trial ends.
     """
 
-    def __init__(self, turn: Turn, policies: Policies, orders: Orders, objective: Objective) -> None:
-        self._turn = turn
+    def __init__(
+        self, builder: StepBuilder, policies: Policies, dispatcher: Dispatcher, objective: Objective
+    ) -> None:
+        self._builder = builder
         self._policies = policies
-        self._orders = orders
+        self._dispatcher = dispatcher
         self._metric = objective.metric
-        turn.on_missed = self._catch_up
+        builder.on_missed = self._catch_up
 
     def complete(self, trial: Trial) -> None:
         """The trial ended in order, or was stopped at its own result.
@@ -59,7 +61,7 @@ class Endings:
 
     def stop_all(self, reason: str) -> None:
         """End the experiment with what it has."""
-        for trial in list(self._turn.state.live_trials()):
+        for trial in list(self._builder.state.live_trials()):
             if trial.pending is not Action.STOP:
                 self._overrule(trial, Action.STOP, reason)
             else:
@@ -73,7 +75,7 @@ class Endings:
         if trial.status is TrialStatus.RUNNING or not self.is_through(trial):
             return
         done = trial.last_result is not None and trial.last_result.done
-        self._turn.settle(
+        self._builder.decide(
             TrialOverruled(trial.trial_id, Action.STOP, "done" if done else "stopped"),
             TrialOverruled,
             trial_id=trial.trial_id,
@@ -81,7 +83,7 @@ class Endings:
 
     def is_through(self, trial: Trial) -> bool:
         """Whether it was told to stop and needs no worker for that any more: it owes no checkpoint."""
-        state = self._turn.state
+        state = self._builder.state
         owes = state.rules.checkpoint_at_end and trial.iteration > 0 and not trial.is_saved
         return trial.pending is Action.STOP and (not owes or state.stopping is not None)
 
@@ -96,7 +98,7 @@ class Endings:
             self._require_metric(ended[-1])
 
     def _require_metric(self, trial: Trial) -> None:
-        state = self._turn.state
+        state = self._builder.state
         if self._metric is None or self._metric in state.reported or state.stopping is not None:
             return
         seen = ", ".join(sorted(trial.metrics)) or "nothing"
@@ -108,8 +110,8 @@ class Endings:
     def _consult_once(self) -> bool:
         """Whether a trial was stopped, so that there may be more to say."""
         stopped = False
-        for trial_id, action in self._policies.about_others().items():
-            trial = self._turn.state.trials.get(trial_id)
+        for trial_id, action in self._policies.pending_decisions().items():
+            trial = self._builder.state.trials.get(trial_id)
             if trial is None:
                 raise PolicyError(
                     f"{self._policies.scheduler.kind()}.pending_decisions: got {trial_id!r}, expected the id "
@@ -121,15 +123,15 @@ class Endings:
 
     def _overrule(self, trial: Trial, action: Action, reason: str) -> bool:
         proposed = TrialOverruled(trial.trial_id, action, reason)
-        return self._carry_out(self._turn.settle(proposed, TrialOverruled, trial_id=trial.trial_id))
+        return self._carry_out(self._builder.decide(proposed, TrialOverruled, trial_id=trial.trial_id))
 
     def _carry_out(self, overruled: TrialOverruled | None) -> bool:
         """Whether that was the end of the trial, and the policies were told."""
         if overruled is None:
             return False
-        trial = self._turn.state.trials[overruled.trial_id]
+        trial = self._builder.state.trials[overruled.trial_id]
         if trial.status is TrialStatus.RUNNING:
-            self._orders.end(trial)
+            self._dispatcher.end(trial)
         if overruled.action is not Action.STOP:
             return False
         self._policies.completed(trial)
@@ -138,13 +140,13 @@ class Endings:
     def _reason(self, action: Action) -> str:
         return f"{'stopped' if action is Action.STOP else 'paused'} by {self._policies.scheduler.kind()}"
 
-    def _catch_up(self, record: Record) -> None:
+    def _catch_up(self, record: DecisionRecord) -> None:
         """Tell the policies what was decided without them."""
         match record:
             case TrialSuggested():
-                self._policies.added(self._turn.state.trials[record.trial_id])
+                self._policies.on_trial_add(self._builder.state.trials[record.trial_id])
             case TrialOverruled(action=Action.STOP) | TrialDecided(action=Action.STOP):
-                self._policies.completed(self._turn.state.trials[record.trial_id])
+                self._policies.completed(self._builder.state.trials[record.trial_id])
             case _:
                 pass
 

@@ -12,12 +12,12 @@ from tune_flows.core.decisions import TrialContinued, TrialLaunched
 from tune_flows.core.trial import Action, Trial
 from tune_flows.runner.backoff import Backoff
 from tune_flows.runner.policy_calls import Policies
-from tune_flows.runner.step_builder import Turn
+from tune_flows.runner.step_builder import StepBuilder
 
-__all__ = ["Orders"]
+__all__ = ["Dispatcher"]
 
 
-class Orders:
+class Dispatcher:
     """Launches trials, sends them on and ends their leases.
 
     Args:
@@ -25,8 +25,8 @@ class Orders:
         policies: Asked how far a trial trains.
     """
 
-    def __init__(self, turn: Turn, policies: Policies) -> None:
-        self._turn = turn
+    def __init__(self, builder: StepBuilder, policies: Policies) -> None:
+        self._builder = builder
         self._policies = policies
         self._backoff = Backoff()
         self._ended: dict[str, int] = {}
@@ -41,11 +41,11 @@ class Orders:
             # A trial that was told to stop is launched only to save its last checkpoint, where it stands.
             until, save_at = (trial.iteration, None) if trial.pending else self._next_stretch(trial)
             proposed = TrialLaunched(trial.trial_id, trial.lease + 1, until)
-        launched = self._turn.settle(proposed, TrialLaunched)
+        launched = self._builder.decide(proposed, TrialLaunched)
         if launched is None:
             return False
-        trial = self._turn.state.trials[launched.trial_id]
-        self._turn.order(
+        trial = self._builder.state.trials[launched.trial_id]
+        self._builder.emit(
             LaunchSegment(
                 trial_id=trial.trial_id,
                 lease=trial.lease,
@@ -55,7 +55,7 @@ class Orders:
                 until=launched.until,
                 save_at=save_at,
                 checkpoint=trial.start,
-                delay_s=self._backoff.delay_s(trial, self._turn.state.rules.retry_delay_s),
+                delay_s=self._backoff.delay_s(trial, self._builder.state.rules.retry_delay_s),
             )
         )
         return True
@@ -91,19 +91,19 @@ class Orders:
             return
         self._ended[trial.trial_id] = trial.lease
         if trial.pending is Action.STOP:
-            self._turn.order(StopTrial(trial.trial_id, trial.lease, trial.reason or "stopped"))
+            self._builder.emit(StopTrial(trial.trial_id, trial.lease, trial.reason or "stopped"))
         else:
-            self._turn.order(PauseTrial(trial.trial_id, trial.lease, save))
+            self._builder.emit(PauseTrial(trial.trial_id, trial.lease, save))
 
     def _go_on(self, trial: Trial) -> None:
         until, save_at = self._next_stretch(trial)
         proposed = TrialContinued(trial.trial_id, until)
-        continued = self._turn.settle(proposed, TrialContinued, trial_id=trial.trial_id)
+        continued = self._builder.decide(proposed, TrialContinued, trial_id=trial.trial_id)
         if continued is None:
             return
         is_clone = self._clones.pop(trial.trial_id, None) == trial.lease
         config, checkpoint = (trial.config, trial.checkpoint) if is_clone else (None, None)
-        self._turn.order(
+        self._builder.emit(
             ContinueTrial(trial.trial_id, trial.lease, continued.until, save_at, config, checkpoint)
         )
 
@@ -111,7 +111,7 @@ class Orders:
         """Where the trial next waits for a decision, and where it must have saved a checkpoint."""
         asked = self._policies.next_decision(trial)
         save_at = asked if self._policies.scheduler.saves_at_decisions else None
-        cap = self._turn.state.rules.max_steps_per_task
+        cap = self._builder.state.rules.max_steps_per_task
         if cap is None:
             return asked, save_at
         capped = trial.iteration + cap

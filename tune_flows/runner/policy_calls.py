@@ -13,7 +13,7 @@ from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, Decision, SearchExh
 from tune_flows.core.errors import PolicyError, TuneError
 from tune_flows.core.json_values import NotJson, plain_json
 from tune_flows.core.trial import Action, Result, Trial
-from tune_flows.runner.replay import Difference
+from tune_flows.runner.replay import ReplayMismatch
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import Finished, SearchAlg
 
@@ -30,7 +30,7 @@ class Policies:
         self.search_alg = search_alg
         self.scheduler = scheduler
 
-    def whose(self, difference: Difference) -> str:
+    def whose(self, difference: ReplayMismatch) -> str:
         """The policy that was asked."""
         if isinstance(difference.recorded or difference.today, TrialSuggested | SearchExhausted):
             return f"search_alg {self.search_alg.kind()}"
@@ -71,7 +71,7 @@ class Policies:
             raise _broken(self.scheduler.next_decision, answer, expected, trial)
         return iteration
 
-    def added(self, trial: Trial) -> None:
+    def on_trial_add(self, trial: Trial) -> None:
         """The trial exists."""
         _ask(self.scheduler.on_trial_add, trial)
 
@@ -108,7 +108,7 @@ class Policies:
         """No further trial will come, or none until paused ones go on."""
         _ask(self.scheduler.on_no_new_trials)
 
-    def about_others(self) -> dict[str, Action]:
+    def pending_decisions(self) -> dict[str, Action]:
         """PAUSE or STOP for trials other than the one just told of."""
         method = self.scheduler.pending_decisions
         answer: dict[str, Action] = {}

@@ -13,30 +13,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tune_flows.core.decisions import Record
+from tune_flows.core.decisions import DecisionRecord
 
-__all__ = ["Difference", "Tape"]
+__all__ = ["DecisionReplay", "ReplayMismatch"]
 
-Kind = TypeVar("Kind", bound=Record)
+Kind = TypeVar("Kind", bound=DecisionRecord)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ReplayMismatch:
     """A question that would be answered otherwise today."""
 
-    recorded: Record | None
-    today: Record | None
+    recorded: DecisionRecord | None
+    today: DecisionRecord | None
 
     def __str__(self) -> str:
         return f"journal: {self.recorded or 'nothing'}; now: {self.today or 'nothing'}"
 
 
-class Tape:
+class DecisionReplay:
     """Settles proposals, against the recorded decisions of one loop iteration or against none."""
 
     def __init__(self) -> None:
-        self._recorded: deque[Record] | None = None
-        self.differences: list[Difference] = []
+        self._recorded: deque[DecisionRecord] | None = None
+        self.differences: list[ReplayMismatch] = []
         """What today's policies would have decided differently."""
 
     @property
@@ -44,20 +44,20 @@ class Tape:
         """Whether recorded decisions count rather than proposals."""
         return self._recorded is not None
 
-    def load(self, recorded: Sequence[Record]) -> None:
+    def load(self, recorded: Sequence[DecisionRecord]) -> None:
         """Replay these decisions, until `unload`."""
         self._recorded = deque(recorded)
 
-    def unload(self) -> list[Record]:
+    def unload(self) -> list[DecisionRecord]:
         """Back to live; returns what no question has taken."""
         rest = list(self._recorded or ())
         self._recorded = None
-        self.differences += [Difference(record, None) for record in rest]
+        self.differences += [ReplayMismatch(record, None) for record in rest]
         return rest
 
-    def settle(
+    def decide(
         self, proposed: Kind | None, *kinds: type[Kind], **about: object
-    ) -> tuple[list[Record], Kind | None]:
+    ) -> tuple[list[DecisionRecord], Kind | None]:
         """The decision that counts, or None for none.
 
         Args:
@@ -70,7 +70,7 @@ class Tape:
         """
         if self._recorded is None:
             return [], proposed
-        missed: list[Record] = []
+        missed: list[DecisionRecord] = []
         answer: Kind | None = None
         if proposed is not None or about:
             for place, record in enumerate(self._recorded):
@@ -79,7 +79,7 @@ class Tape:
                         missed, answer = [self._recorded.popleft() for _ in range(place)], record
                         self._recorded.popleft()
                     break
-        self.differences += [Difference(record, None) for record in missed]
+        self.differences += [ReplayMismatch(record, None) for record in missed]
         if answer != proposed:
-            self.differences.append(Difference(answer, proposed))
+            self.differences.append(ReplayMismatch(answer, proposed))
         return missed, answer

@@ -38,13 +38,13 @@ from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Action, Result, Trial
-from tune_flows.runner.budgets import survives
-from tune_flows.runner.checkpoint_gc import Clearing
-from tune_flows.runner.completion import Endings
-from tune_flows.runner.dispatch import Orders
+from tune_flows.runner.budgets import may_retry
+from tune_flows.runner.checkpoint_gc import CheckpointGC
+from tune_flows.runner.completion import TrialCompletion
+from tune_flows.runner.dispatch import Dispatcher
 from tune_flows.runner.policy_calls import Policies
 from tune_flows.runner.slots import Slots
-from tune_flows.runner.step_builder import Turn
+from tune_flows.runner.step_builder import StepBuilder
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.search.base import SearchAlg
 
@@ -55,7 +55,7 @@ __all__ = ["Rules", "RunnerSnapshot", "Step", "TrialRunner"]
 class Step:
     """One loop iteration: what to make durable, and what to do once it is."""
 
-    records: tuple[Event | Record, ...]
+    records: tuple[Record, ...]
     commands: tuple[Command, ...]
 
 
@@ -108,12 +108,12 @@ class TrialRunner:
         state: ExperimentState | None = None,
     ) -> None:
         self.state = state if state is not None else ExperimentState(rules=rules or Rules())
-        self._turn = Turn(self.state)
+        self._builder = StepBuilder(self.state)
         self._policies = Policies(search_alg, scheduler)
-        self._clearing = Clearing(self._turn)
-        self._orders = Orders(self._turn, self._policies)
-        self._endings = Endings(self._turn, self._policies, self._orders, objective)
-        self._slots = Slots(self._turn, self._policies, self._orders, self._endings)
+        self._checkpoint_gc = CheckpointGC(self._builder)
+        self._dispatcher = Dispatcher(self._builder, self._policies)
+        self._completion = TrialCompletion(self._builder, self._policies, self._dispatcher, objective)
+        self._slots = Slots(self._builder, self._policies, self._dispatcher, self._completion)
 
     def snapshot(self) -> RunnerSnapshot:
         """Everything another runner needs to go on from here.
@@ -127,7 +127,7 @@ class TrialRunner:
     @property
     def differences(self) -> Sequence[str]:
         """Recorded decisions that today's policies would not have taken, by policy; found by `replay`."""
-        return [f"{self._policies.whose(found)}: {found}" for found in self._turn.tape.differences]
+        return [f"{self._policies.whose(found)}: {found}" for found in self._builder.replayed.differences]
 
     def step(self, events: Sequence[Event], now: float) -> Step:
         """Take in what happened; say what follows.
@@ -141,26 +141,26 @@ class TrialRunner:
                 Final.
             MetricNotReported: A trial ended and the metric was never seen. Final.
         """
-        turn = self._turn
-        turn.begin()
+        builder = self._builder
+        builder.begin()
         for event in events:
-            self._take(event)
+            self._on_event(event)
         self._spend_time(now)
-        if turn.records:
+        if builder.records:
             self.state.at(now)
             self._go_on()
-        return Step(tuple(turn.records), tuple(filter(self._is_due, turn.commands)))
+        return Step(tuple(builder.records), tuple(filter(self._is_due, builder.commands)))
 
-    def replay(self, records: Sequence[Event | Record], now: float) -> None:
+    def replay(self, records: Sequence[Record], now: float) -> None:
         """Live one recorded loop iteration again: state and policies are then as they were after it."""
         events, decisions = partition(records)
-        self._turn.tape.load(decisions)
+        self._builder.replayed.load(decisions)
         try:
             self.step(events, now)
         finally:
-            left = self._turn.tape.unload()
+            left = self._builder.replayed.unload()
         for record in left:
-            self._turn.catch_up(record)
+            self._builder.catch_up(record)
         self.state.at(now)
 
     def seconds_to_deadline(self, now: float) -> float | None:
@@ -172,75 +172,77 @@ class TrialRunner:
 
     # -- what happened -----------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, TrialsReopened):
-            self._reopen(event)
+            self._on_trials_reopened(event)
             return
         before = self.state.holder(getattr(event, "trial_id", ""), getattr(event, "lease", 0))
-        self._turn.take(event)
+        self._builder.apply(event)
         if isinstance(event, DriverStarted):
             for trial in list(self.state.waiting_trials()):
-                self._endings.lost(trial)
+                self._completion.lost(trial)
         if isinstance(event, DriverStopped):
             for trial in list(self.state.live_trials()):
-                self._clearing.drop_surplus(trial.trial_id)
+                self._checkpoint_gc.drop_surplus(trial.trial_id)
         if before is None:
             return
-        self._take_of(before, event)
+        self._on_event_of(before, event)
         after = self.state.trials[before.trial_id]
         if before.interim not in (None, after.interim, *after.checkpoints):
-            self._clearing.delete_unneeded((before.interim,))
+            self._checkpoint_gc.delete_unneeded((before.interim,))
 
-    def _take_of(self, before: Trial, event: Event) -> None:
+    def _on_event_of(self, before: Trial, event: Event) -> None:
         """What happened to a trial that holds a worker."""
         match event:
             case ResultsReported():
-                self._take_results(event)
+                self._on_results_reported(event)
             case CheckpointSaved():
-                self._clearing.drop_surplus(event.trial_id)
+                self._checkpoint_gc.drop_surplus(event.trial_id)
             case TrialCompleted() if before.pending is not Action.STOP:
-                self._endings.complete(self.state.trials[event.trial_id])
+                self._completion.complete(self.state.trials[event.trial_id])
             case TrialFaulted():
-                self._judge(before, event)
+                self._on_trial_faulted(before, event)
             case _:
                 pass
 
-    def _reopen(self, event: TrialsReopened) -> None:
+    def _on_trials_reopened(self, event: TrialsReopened) -> None:
         known = (self.state.trials.get(trial_id) for trial_id in event.trial_ids)
         over = [trial for trial in known if trial is not None and trial.is_over]
-        self._turn.take(event)
+        self._builder.apply(event)
         for trial in over:
             if event.restart:
-                self._clearing.delete_unneeded((*trial.kept, *([trial.interim] if trial.interim else ())))
-            self._policies.added(self.state.trials[trial.trial_id])
-            self._endings.consult()
+                self._checkpoint_gc.delete_unneeded(
+                    (*trial.kept, *([trial.interim] if trial.interim else ()))
+                )
+            self._policies.on_trial_add(self.state.trials[trial.trial_id])
+            self._completion.consult()
 
-    def _take_results(self, event: ResultsReported) -> None:
+    def _on_results_reported(self, event: ResultsReported) -> None:
         for result in self.state.fresh(event):
             is_over = self.state.trials[event.trial_id].pending is Action.STOP
             trial = self.state.apply_result(event.trial_id, result)
             if is_over:
                 continue  # trained on until the stop reached it; the policies have heard of its end
             if result.done:
-                self._endings.complete(trial)
+                self._completion.complete(trial)
             else:
-                self._take_result(trial, result)
+                self._on_trial_result(trial, result)
         if event.waits:
-            self._orders.send_on(self.state.trials[event.trial_id])
+            self._dispatcher.send_on(self.state.trials[event.trial_id])
 
-    def _take_result(self, trial: Trial, result: Result) -> None:
+    def _on_trial_result(self, trial: Trial, result: Result) -> None:
         proposed = self._as_record(trial, self._policies.result(trial, result))
-        decided = self._turn.settle(
+        decided = self._builder.decide(
             proposed, TrialDecided, trial_id=trial.trial_id, iteration=result.iteration
         )
         if decided is not None and decided.source is not None:
-            self._orders.as_clone(trial)
+            self._dispatcher.as_clone(trial)
             if self.state.rules.num_to_keep is not None:
-                self._clearing.delete_unneeded(trial.kept)
+                self._checkpoint_gc.delete_unneeded(trial.kept)
         if decided is not None and decided.action is Action.STOP:
-            self._endings.complete(self.state.trials[trial.trial_id])
+            self._completion.complete(self.state.trials[trial.trial_id])
         else:
-            self._endings.consult()
+            self._completion.consult()
 
     def _as_record(self, trial: Trial, decision: Decision) -> TrialDecided | None:
         """The decision with YIELD resolved; None when the trial simply goes on as it was told to."""
@@ -265,23 +267,23 @@ class TrialRunner:
             raise PolicyError(f"{scheduler}: got exploit({trial_id!r}), expected the id of a trial.")
         return self.state.trials[trial_id]
 
-    def _judge(self, before: Trial, event: TrialFaulted) -> None:
+    def _on_trial_faulted(self, before: Trial, event: TrialFaulted) -> None:
         trial, rules = self.state.trials[event.trial_id], self.state.rules
-        self._orders.hold_off(trial)
+        self._dispatcher.hold_off(trial)
         # what is lost of a trial that was told to stop is only the worker's word that it has done so
-        is_through = event.kind is not FaultKind.TRAINABLE and self._endings.is_through(trial)
-        proposed = FaultJudged(trial.trial_id, retry=is_through or survives(event.kind, trial, rules))
-        judged = self._turn.settle(proposed, FaultJudged, trial_id=trial.trial_id)
+        is_through = event.kind is not FaultKind.TRAINABLE and self._completion.is_through(trial)
+        proposed = FaultJudged(trial.trial_id, retry=is_through or may_retry(event.kind, trial, rules))
+        judged = self._builder.decide(proposed, FaultJudged, trial_id=trial.trial_id)
         if judged is None:
             return
         if judged.retry and event.kind is FaultKind.RESTORE:
-            self._clearing.give_up_start(before)
-        self._endings.lost(self.state.trials[trial.trial_id])
+            self._checkpoint_gc.give_up_start(before)
+        self._completion.lost(self.state.trials[trial.trial_id])
         if trial.pending is not Action.STOP:
             self._policies.errored(self.state.trials[trial.trial_id], final=not judged.retry)
-            self._endings.consult()
+            self._completion.consult()
         if not judged.retry and rules.fail_fast and self.state.stopping is None:
-            self._turn.settle(StopDecided(f"fail_fast: {trial.trial_id} failed"), StopDecided)
+            self._builder.decide(StopDecided(f"fail_fast: {trial.trial_id} failed"), StopDecided)
 
     # -- what next ---------------------------------------------------------------------------
 
@@ -296,7 +298,7 @@ class TrialRunner:
         if budget is None or state.stopping is not None or state.ended is not None:
             return
         if state.elapsed_at(now) >= budget:
-            self._turn.settle(StopDecided(f"time budget of {budget:g} s spent"), StopDecided)
+            self._builder.decide(StopDecided(f"time budget of {budget:g} s spent"), StopDecided)
 
     def _go_on(self) -> None:
         state = self.state
@@ -304,10 +306,10 @@ class TrialRunner:
             return
         if state.stopped is None:
             if state.stopping is not None:
-                self._endings.stop_all(state.stopping)
+                self._completion.stop_all(state.stopping)
             else:
                 self._slots.fill()
         if not state.live and not state.may_create:
-            self._endings.require_metric(state.trials.values())
+            self._completion.require_metric(state.trials.values())
             reason = "search exhausted" if state.exhausted else "all trials done"
-            self._turn.settle(ExperimentEnded(state.stopping or reason), ExperimentEnded)
+            self._builder.decide(ExperimentEnded(state.stopping or reason), ExperimentEnded)

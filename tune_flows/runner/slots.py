@@ -3,10 +3,10 @@
 from tune_flows.core.decisions import SearchExhausted, TrialSuggested
 from tune_flows.core.errors import PolicyError
 from tune_flows.core.trial import Trial, TrialStatus
-from tune_flows.runner.completion import Endings
-from tune_flows.runner.dispatch import Orders
+from tune_flows.runner.completion import TrialCompletion
+from tune_flows.runner.dispatch import Dispatcher
 from tune_flows.runner.policy_calls import Policies
-from tune_flows.runner.step_builder import Turn
+from tune_flows.runner.step_builder import StepBuilder
 from tune_flows.search.base import Finished
 
 __all__ = ["Slots"]
@@ -22,11 +22,13 @@ class Slots:
         endings: Asked what happens to paused trials when no further ones come.
     """
 
-    def __init__(self, turn: Turn, policies: Policies, orders: Orders, endings: Endings) -> None:
-        self._turn = turn
+    def __init__(
+        self, builder: StepBuilder, policies: Policies, dispatcher: Dispatcher, completion: TrialCompletion
+    ) -> None:
+        self._builder = builder
         self._policies = policies
-        self._orders = orders
-        self._endings = endings
+        self._dispatcher = dispatcher
+        self._completion = completion
 
     def fill(self) -> None:
         """Give every free slot to a trial, as long as there is one that may run.
@@ -34,7 +36,7 @@ class Slots:
         Raises:
             PolicyError: No trial runs and none may, but the experiment is not over. Final.
         """
-        state = self._turn.state
+        state = self._builder.state
         limit = min(state.slots, state.rules.max_concurrent_trials or state.slots)
         running = sum(trial.status is TrialStatus.RUNNING for trial in state.live_trials())
         while running < limit and self._fill_one(alone=running == 0):
@@ -43,28 +45,29 @@ class Slots:
     def _fill_one(self, *, alone: bool) -> bool:
         chosen = self._next()
         if chosen is None and alone and self._is_unfinished:
-            self._endings.no_new_trials()
+            self._completion.no_new_trials()
             chosen = self._next()
-        launched = self._orders.launch(chosen)
-        if not launched and alone and self._is_unfinished and not self._turn.tape.is_replay:
+        launched = self._dispatcher.launch(chosen)
+        if not launched and alone and self._is_unfinished and not self._builder.replayed.is_replay:
             raise PolicyError(
                 f"No trial is running, {self._policies.search_alg.kind()} suggests nothing and "
-                f"{self._policies.scheduler.kind()} chose none of the {len(self._turn.state.live)} waiting "
+                f"{self._policies.scheduler.kind()} chose none of the "
+                f"{len(self._builder.state.live)} waiting "
                 "trial(s): the experiment cannot go on."
             )
         return launched
 
     @property
     def _is_unfinished(self) -> bool:
-        return bool(self._turn.state.live) or self._turn.state.may_create
+        return bool(self._builder.state.live) or self._builder.state.may_create
 
     def _next(self) -> Trial | None:
         """The trial that may run next, if need be a new one."""
-        if not any(trial.status is TrialStatus.PENDING for trial in self._turn.state.live_trials()):
+        if not any(trial.status is TrialStatus.PENDING for trial in self._builder.state.live_trials()):
             self._suggest()
-        if not self._turn.state.may_create:
-            self._endings.no_new_trials()
-        waiting = list(self._turn.state.waiting_trials())
+        if not self._builder.state.may_create:
+            self._completion.no_new_trials()
+        waiting = list(self._builder.state.waiting_trials())
         for trial in waiting:
             # Told to stop already, it only owes its last checkpoint; or it lost the slot that it was granted.
             if trial.pending is not None or (trial.status is TrialStatus.PENDING and trial.lease > 0):
@@ -72,7 +75,7 @@ class Slots:
         return self._policies.choose(waiting) if waiting else None
 
     def _suggest(self) -> None:
-        state = self._turn.state
+        state = self._builder.state
         if not state.may_create:
             return
         trial_id = f"trial-{len(state.trials):05d}"
@@ -82,7 +85,7 @@ class Slots:
             proposed = SearchExhausted()
         elif answer is not None:
             proposed = TrialSuggested(trial_id, answer)
-        settled = self._turn.settle(proposed, TrialSuggested, SearchExhausted)
+        settled = self._builder.decide(proposed, TrialSuggested, SearchExhausted)
         if isinstance(settled, TrialSuggested):
-            self._policies.added(state.trials[settled.trial_id])
-            self._endings.consult()
+            self._policies.on_trial_add(state.trials[settled.trial_id])
+            self._completion.consult()

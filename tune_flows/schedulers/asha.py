@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from tune_flows.core.decisions import CONTINUE, STOP, Decision
 from tune_flows.core.objective import Objective
 from tune_flows.core.policy import Rng, new_rng
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 from tune_flows.core.space import ParamSpace
 from tune_flows.core.trial import Result, Trial
 from tune_flows.schedulers.base import TrialScheduler
@@ -64,10 +64,12 @@ class ASHAScheduler(TrialScheduler):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.grace_period > self.max_t:
-            raise Rejected(self.grace_period, f"at most max_t, which is {self.max_t}", where="grace_period")
+            raise InvalidValue(
+                self.grace_period, f"at most max_t, which is {self.max_t}", where="grace_period"
+            )
         rungs = len(self.rungs(0))
         if self.brackets > rungs:
-            raise Rejected(
+            raise InvalidValue(
                 self.brackets,
                 f"at most {rungs}, as many as there are rungs from grace_period to max_t",
                 where="brackets",

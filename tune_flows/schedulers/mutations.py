@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
-from tune_flows.core.schema import FormUnion, Rejected
+from tune_flows.core.schema import FormUnion, InvalidValue
 from tune_flows.core.space import (
     Choice,
     LogRandInt,
@@ -49,7 +49,7 @@ def _by_path(value: object) -> object:
     flat: dict[str, object] = {}
     for key, node in cast("Mapping[str, object]", value).items():
         if callable(node):
-            raise Rejected(
+            raise InvalidValue(
                 node, "a domain, its JSON form or a list", "A function has no JSON form.", f"[{key!r}]"
             )
         if isinstance(node, list | tuple):

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, StorageError
 from tune_flows.store._reading import stored_entry
-from tune_flows.store.entries import Chain, StoredEntry, entry_key
+from tune_flows.store.entries import LogCursor, StoredEntry, entry_key
 from tune_flows.store.header import HEADER_KEY, Header
 from tune_flows.store.objects import ObjectStore
 
@@ -13,7 +13,7 @@ __all__ = ["claim", "occupant"]
 
 
 def claim(
-    store: ObjectStore, chain: Chain, writer: str, at: float | None, header: Header | None
+    store: ObjectStore, chain: LogCursor, writer: str, at: float | None, header: Header | None
 ) -> list[StoredEntry]:
     """Create the fence of the next epoch in the first free place; the entries up to it, itself included.
 

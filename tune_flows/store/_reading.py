@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from tune_flows.core.errors import CorruptJournalError
-from tune_flows.store.entries import LOG_PREFIX, Chain, StoredEntry, entry_key
+from tune_flows.store.entries import LOG_PREFIX, LogCursor, StoredEntry, entry_key
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.packs import begins_block, block_of, packed_entries
 
@@ -28,7 +28,7 @@ _PACKS_AHEAD = 4
 _log = logging.getLogger(__name__)
 
 
-def read_forward(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
+def read_forward(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
     """Every entry from `chain.next_seq` to the end, checked against the chain, which moves along.
 
     Raises:
@@ -81,7 +81,7 @@ def missing_entry(store: ObjectStore, seq: int, witness: str) -> CorruptJournalE
     )
 
 
-def _one_by_one(store: ObjectStore, chain: Chain) -> Generator[StoredEntry]:
+def _one_by_one(store: ObjectStore, chain: LogCursor) -> Generator[StoredEntry]:
     """The entries from `chain.next_seq` to the end, each from an object of its own."""
     objects = _ahead(lambda seq: store.get(entry_key(seq)), chain.next_seq, most=store.read_width)
     with closing(objects):
@@ -92,7 +92,7 @@ def _one_by_one(store: ObjectStore, chain: Chain) -> Generator[StoredEntry]:
             yield entry
 
 
-def _packed(store: ObjectStore, chain: Chain) -> Iterator[StoredEntry]:
+def _packed(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
     """The entries from `chain.next_seq` up to the first block that no pack of this log holds."""
     packs = _ahead(partial(_pack_of_this_log, store), block_of(chain.next_seq), most=_PACKS_AHEAD)
     with closing(packs):

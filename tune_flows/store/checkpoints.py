@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from tune_flows.core.errors import CorruptJournalError, InvalidParameter, StorageError
 from tune_flows.store.access import ENVIRONMENT, StorageAccess
-from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.envelope import decode_envelope, encode_envelope
 from tune_flows.store.objects import ObjectStore
 
 __all__ = ["CHECKPOINT_PREFIX", "CheckpointStore"]
@@ -77,7 +77,7 @@ class CheckpointStore:
             "files": files,
             "directories": empty,
         }
-        manifest = seal(head)
+        manifest = encode_envelope(head)
         self._store.put(f"{path}/{_MANIFEST}", manifest)
         return {
             "path": path,
@@ -100,7 +100,7 @@ class CheckpointStore:
             raise StorageError(f"{self._store.url_of(key)}: this checkpoint was deleted or never completed.")
         if hashlib.sha256(manifest).hexdigest() != ref["manifest_sha256"]:
             raise CorruptJournalError(f"{self._store.url_of(key)}: not the manifest that the journal names.")
-        head, _ = unseal(manifest, where=self._store.url_of(key), kind="manifest")
+        head, _ = decode_envelope(manifest, where=self._store.url_of(key), kind="manifest")
         files: list[dict[str, Any]] = head["files"]
         parents = {str(PurePosixPath(file["path"]).parent) for file in files}
         for folder in [".", *sorted(parents), *head["directories"]]:
@@ -111,9 +111,9 @@ class CheckpointStore:
         """Delete a checkpoint, its manifest first; none there is fine."""
         self._delete(_ref_path(ref))
 
-    def give_up(self, after_s: float = 0.0) -> None:
-        """As `ObjectStore.give_up`."""
-        self._store.give_up(after_s)
+    def abandon_after(self, after_s: float = 0.0) -> None:
+        """As `ObjectStore.abandon_after`."""
+        self._store.abandon_after(after_s)
 
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:
         """Delete what dead attempts left and no reference names; how many folders that were.

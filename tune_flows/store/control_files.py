@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tune_flows.core.errors import CorruptJournalError
-from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.envelope import decode_envelope, encode_envelope
 from tune_flows.store.objects import ObjectStore
 
 __all__ = [
@@ -56,7 +56,7 @@ def write_session(store: ObjectStore, session: Session, *, at: float | None = No
         StorageError: The storage refused or did not answer.
     """
     head = {"kind": "session", "epoch": session.epoch, "writer": session.writer}
-    store.put(SESSION_KEY, seal({**head, "at": _now(at), "settings": session.settings}))
+    store.put(SESSION_KEY, encode_envelope({**head, "at": _now(at), "settings": session.settings}))
 
 
 def read_session(store: ObjectStore) -> Session | None:
@@ -70,7 +70,7 @@ def read_session(store: ObjectStore) -> Session | None:
     if data is None:
         return None
     where = store.url_of(SESSION_KEY)
-    head, _ = unseal(data, where=where, kind="session")
+    head, _ = decode_envelope(data, where=where, kind="session")
     epoch, writer, settings = head.get("epoch"), head.get("writer"), head.get("settings")
     if not (isinstance(epoch, int) and isinstance(writer, str) and isinstance(settings, dict)):
         raise CorruptJournalError(f"{where}: its first line lacks epoch, writer or settings.")
@@ -93,7 +93,7 @@ def request_stop(store: ObjectStore, epoch: int, *, who: str, at: float | None =
         StorageError: The storage refused or did not answer.
     """
     head = {"kind": "stop", "epoch": epoch, "by": who, "at": _now(at)}
-    return store.create(_stop_key(epoch), seal(head))
+    return store.create(_stop_key(epoch), encode_envelope(head))
 
 
 def read_stop_request(store: ObjectStore, epoch: int) -> str | None:
@@ -106,7 +106,7 @@ def read_stop_request(store: ObjectStore, epoch: int) -> str | None:
     data = store.get(_stop_key(epoch))
     if data is None:
         return None
-    head, _ = unseal(data, where=store.url_of(_stop_key(epoch)), kind="stop")
+    head, _ = decode_envelope(data, where=store.url_of(_stop_key(epoch)), kind="stop")
     return str(head.get("by") or "somebody")
 
 

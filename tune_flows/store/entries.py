@@ -1,16 +1,16 @@
 """One object of the log: its key, its encoding, and what may follow what.
 
 An entry is one commit of one driver. The fence entry with which a driver takes over opens its epoch; the data
-entries of that epoch carry the same writer. So a log is a chain; `Chain` refuses what does not continue it.
+entries of that epoch carry the same writer. `LogCursor` refuses an entry that does not continue the log.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tune_flows.core.errors import CorruptJournalError
-from tune_flows.store.envelope import decode_json, encode_json, seal, unseal
+from tune_flows.store.envelope import decode_envelope, decode_json, encode_envelope, encode_json
 
-__all__ = ["LOG_PREFIX", "Chain", "Entry", "Kind", "StoredEntry", "encode_records", "entry_key"]
+__all__ = ["LOG_PREFIX", "Entry", "Kind", "LogCursor", "StoredEntry", "encode_records", "entry_key"]
 
 LOG_PREFIX = "log"
 Kind = Literal["fence", "data"]
@@ -76,7 +76,7 @@ class StoredEntry:
         }
         if self.experiment:
             head["experiment"] = self.experiment
-        return seal(head, self.body, compress=compress)
+        return encode_envelope(head, self.body, compress=compress)
 
     @classmethod
     def decode(cls, data: bytes, *, seq: int, where: str) -> "StoredEntry":
@@ -85,7 +85,7 @@ class StoredEntry:
         Raises:
             CorruptJournalError: Torn, changed, foreign, in the wrong place, or of a newer format. Final.
         """
-        head, body = unseal(data, where=where)
+        head, body = decode_envelope(data, where=where)
         kind, epoch, writer, at, count = (head.get(name) for name in ("kind", "epoch", "writer", "at", "n"))
         if kind not in ("fence", "data"):
             raise CorruptJournalError(f"{where}: got an object of kind {kind!r}, expected 'fence' or 'data'.")
@@ -108,7 +108,7 @@ class StoredEntry:
 
 
 @dataclass(slots=True)
-class Chain:
+class LogCursor:
     """Where a log has got to: what the next entry must be.
 
     Attributes:

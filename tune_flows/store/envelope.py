@@ -23,10 +23,10 @@ __all__ = [
     "GZIP_FROM_BYTES",
     "EncodedJson",
     "NewerFormatError",
+    "decode_envelope",
     "decode_json",
+    "encode_envelope",
     "encode_json",
-    "seal",
-    "unseal",
 ]
 
 FORMAT_VERSION = 1
@@ -68,7 +68,7 @@ def decode_json(text: bytes) -> object:
     return _decode(text.decode("ascii"))
 
 
-def seal(head: dict[str, Any], body: bytes = b"", *, compress: bool = False) -> bytes:
+def encode_envelope(head: dict[str, Any], body: bytes = b"", *, compress: bool = False) -> bytes:
     """The bytes of a document.
 
     Args:
@@ -85,7 +85,7 @@ def seal(head: dict[str, Any], body: bytes = b"", *, compress: bool = False) -> 
     return data
 
 
-def unseal(data: bytes, *, where: str, kind: str | None = None) -> tuple[dict[str, Any], bytes]:
+def decode_envelope(data: bytes, *, where: str, kind: str | None = None) -> tuple[dict[str, Any], bytes]:
     """Head and body of a document that is proven whole.
 
     Args:

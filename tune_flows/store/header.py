@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tune_flows.core.errors import CorruptJournalError
-from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.envelope import decode_envelope, encode_envelope
 from tune_flows.store.objects import ObjectStore
 
 __all__ = ["HEADER_KEY", "Header", "create_header", "read_header"]
@@ -32,7 +32,7 @@ class Header:
 def create_header(store: ObjectStore, content: dict[str, Any], *, created_at: float) -> bool:
     """Make the header; whether it is there with this content."""
     head = {"kind": "experiment", "library": _library_version(), "created_at": created_at}
-    return store.create(HEADER_KEY, seal({**head, "header": content}))
+    return store.create(HEADER_KEY, encode_envelope({**head, "header": content}))
 
 
 def read_header(store: ObjectStore) -> Header | None:
@@ -44,7 +44,7 @@ def read_header(store: ObjectStore) -> Header | None:
     data = store.get(HEADER_KEY)
     if data is None:
         return None
-    head, _ = unseal(data, where=store.url_of(HEADER_KEY), kind="experiment")
+    head, _ = decode_envelope(data, where=store.url_of(HEADER_KEY), kind="experiment")
     content: object = head.get("header")
     if not isinstance(content, dict):
         raise CorruptJournalError(f"{store.url_of(HEADER_KEY)}: it holds no header.")

@@ -19,7 +19,7 @@ from typing import Any
 from tune_flows.core.errors import CorruptJournalError, ExperimentFenced, InvalidParameter, StorageError
 from tune_flows.store._claiming import claim, occupant
 from tune_flows.store._reading import read_forward
-from tune_flows.store.entries import LOG_PREFIX, Chain, Entry, StoredEntry, encode_records, entry_key
+from tune_flows.store.entries import LOG_PREFIX, Entry, LogCursor, StoredEntry, encode_records, entry_key
 from tune_flows.store.header import HEADER_KEY, Header, create_header, read_header
 from tune_flows.store.objects import ObjectStore
 from tune_flows.store.packs import PACK_ENTRIES, PACK_PREFIX, Packer, create_pack
@@ -47,7 +47,7 @@ class Journal:
     def __init__(self, store: ObjectStore, header: Header | None, *, whole: bool = False) -> None:
         self._store = store
         self._header = header
-        self._chain = Chain()
+        self._chain = LogCursor()
         self._fence_seq: int | None = None
         """Number of the fence with which this driver took over; None: a view."""
         self._snapshot: Snapshot | None = None
@@ -56,10 +56,10 @@ class Journal:
         """Numbers of the newest usable ones, as far as this driver has read or written them."""
         self._replay: list[StoredEntry] | None = None
         self._keeps = False
-        self._seen: tuple[Chain, list[StoredEntry]] | None = None
+        self._seen: tuple[LogCursor, list[StoredEntry]] | None = None
         """Of a view that keeps what it reads: where the log had got to, and the entries up to there."""
-        self._given: Chain | None = None
-        """How far `news` has got."""
+        self._given: LogCursor | None = None
+        """How far `read_new` has got."""
         self._lock = threading.Lock()
         self._fenced: str | None = None
         # Records and object of an append that may have arrived.
@@ -200,7 +200,7 @@ class Journal:
         if self._keeps:
             self._seen = chain, seen
 
-    def news(self, *, up_to: int | None = None) -> Iterator[Entry]:
+    def read_new(self, *, up_to: int | None = None) -> Iterator[Entry]:
         """Every entry that this has not given yet: at first those of `entries`, later what has come since.
 
         One counts as given when the next is asked for: what its reader could not take comes again.
@@ -252,7 +252,7 @@ class Journal:
                     "append the same records again."
                 )
             if not self._store.create(entry_key(seq), self._in_doubt[1]):
-                self._give_way(seq)
+                self._raise_fenced(seq)
             self._in_doubt = self._replay = None
             self._chain.accept(entry, where=entry_key(seq))
             self._pack_later(entry)
@@ -284,7 +284,7 @@ class Journal:
             self._require_owned()
             seq = self._chain.next_seq
             if self._in_doubt is None and self._store.get(entry_key(seq)) is not None:
-                self._give_way(seq)
+                self._raise_fenced(seq)
 
     def write_snapshot(self, content: dict[str, Any], *, seq: int, at: float | None = None) -> None:
         """Store what everything up to and including entry `seq` stands for. May run beside `append`.
@@ -328,15 +328,15 @@ class Journal:
         if self._store.read_width > 1 and (block := self._packer.add(entry)):
             self._to_pack.append(block)
 
-    def _start(self) -> Chain:
-        return Chain() if self.snapshot is None else self.snapshot.chain(self._require_header())
+    def _start(self) -> LogCursor:
+        return LogCursor() if self.snapshot is None else self.snapshot.chain(self._require_header())
 
     def _data_entry(self, at: float, count: int, body: bytes, header: Header) -> StoredEntry:
         chain = self._chain
         tie = "" if chain.experiment else header.sha256
         return StoredEntry(chain.next_seq, chain.epoch, "data", at, chain.writer, count, body, tie)
 
-    def _give_way(self, seq: int) -> None:
+    def _raise_fenced(self, seq: int) -> None:
         where = self._store.url_of(entry_key(seq))
         other = occupant(self._store, seq)
         if other.kind != "fence" or other.epoch <= self._chain.epoch:

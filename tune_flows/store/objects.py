@@ -169,13 +169,13 @@ class ObjectStore:
         _check_key(key)
         return self._call(lambda: self._folder.first_after(prefix, key), "list", prefix)
 
-    def give_up(self, after_s: float = 0.0) -> None:
+    def abandon_after(self, after_s: float = 0.0) -> None:
         """Operations under way and later ones are not tried again once `after_s` seconds have passed.
 
         What still fails then raises a StorageError that says so. From any thread; for this object, not for
         copies of it that travelled in a pickle. An attempt under way is not cut short.
         """
-        self._retry.give_up(after_s)
+        self._retry.abandon_after(after_s)
 
     def check_writable(self, *, budget_s: float = _PROBE_BUDGET_S) -> None:
         """Prove with a random key that this process can create, read and delete here, and create exclusively.

@@ -15,7 +15,7 @@ from typing import cast
 
 from tune_flows.core.errors import CorruptJournalError, StorageError
 from tune_flows.store.entries import StoredEntry
-from tune_flows.store.envelope import seal, unseal
+from tune_flows.store.envelope import decode_envelope, encode_envelope
 from tune_flows.store.objects import ObjectStore
 
 __all__ = [
@@ -58,7 +58,7 @@ def packed_entries(store: ObjectStore, block: int) -> list[StoredEntry] | None:
 
 
 def _decode(data: bytes, *, first: int, where: str) -> list[StoredEntry]:
-    head, body = unseal(data, where=where, kind="pack")
+    head, body = decode_envelope(data, where=where, kind="pack")
     sizes: object = head.get("sizes")
     if not isinstance(sizes, list) or not all(type(size) is int for size in cast("list[object]", sizes)):
         raise CorruptJournalError(f"{where}: its first line lacks sizes.")
@@ -107,7 +107,7 @@ def create_pack(store: ObjectStore, entries: list[StoredEntry]) -> None:
     documents = [entry.encode(compress=False) for entry in entries]
     body = b"".join(documents)
     head = {"kind": "pack", "n": body.count(b"\n"), "sizes": [len(document) for document in documents]}
-    store.create(_key(block_of(entries[0].seq)), seal(head, body, compress=True))
+    store.create(_key(block_of(entries[0].seq)), encode_envelope(head, body, compress=True))
 
 
 def _key(block: int) -> str:

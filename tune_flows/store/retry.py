@@ -16,7 +16,7 @@ from typing import TypeVar
 from tune_flows.core.errors import StorageError, TuneError
 from tune_flows.store.faults import final_reason
 
-__all__ = ["LastCall", "Outage", "Retry"]
+__all__ = ["Outage", "Retry", "RetryDeadline"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Outage:
         return self._since is not None
 
 
-class LastCall:
+class RetryDeadline:
     """The time after which nothing is tried again; shared by all operations on a storage."""
 
     def __init__(self) -> None:
@@ -84,13 +84,13 @@ class Retry:
     notice_after_s: float = 2.0
     """How long an operation may last until a failure of it is logged."""
     outage: Outage = field(default_factory=Outage)
-    last_call: LastCall = field(default_factory=LastCall)
+    last_call: RetryDeadline = field(default_factory=RetryDeadline)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] | None = None
-    """Waits between two attempts; None: until `give_up` at the latest."""
+    """Waits between two attempts; None: until `abandon_after` at the latest."""
     jitter: Callable[[float, float], float] = random.uniform
 
-    def give_up(self, after_s: float = 0.0) -> None:
+    def abandon_after(self, after_s: float = 0.0) -> None:
         """Nothing is tried again once `after_s` seconds have passed, now and later; from any thread.
 
         An attempt that is under way then is not cut short.
@@ -106,7 +106,7 @@ class Retry:
             local: Whether it works on a local file system (`faults.final_reason`).
 
         Raises:
-            StorageError: Final at once when another try cannot help, else after the budget or `give_up`.
+            StorageError: Final at once if no other try can help, else after the budget or `abandon_after`.
         """
         started = self.clock()
         spent_at = float("inf")

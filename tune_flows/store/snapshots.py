@@ -16,8 +16,8 @@ from typing import Any, cast
 from tune_flows.core.errors import CorruptJournalError
 from tune_flows.store._gradual import encode_gradually
 from tune_flows.store._reading import missing_entry, stored_entry
-from tune_flows.store.entries import Chain
-from tune_flows.store.envelope import NewerFormatError, decode_json, seal, unseal
+from tune_flows.store.entries import LogCursor
+from tune_flows.store.envelope import NewerFormatError, decode_envelope, decode_json, encode_envelope
 from tune_flows.store.header import Header
 from tune_flows.store.objects import ObjectStore
 
@@ -46,9 +46,9 @@ class Snapshot:
     at: float
     content: dict[str, Any]
 
-    def chain(self, header: Header) -> Chain:
+    def chain(self, header: Header) -> LogCursor:
         """Where the log under `header` has got to after its entry."""
-        return Chain(self.seq + 1, self.epoch, self.writer, True, header.sha256)
+        return LogCursor(self.seq + 1, self.epoch, self.writer, True, header.sha256)
 
 
 def create_snapshot(store: ObjectStore, snapshot: Snapshot, header: Header) -> bool:
@@ -69,7 +69,7 @@ def create_snapshot(store: ObjectStore, snapshot: Snapshot, header: Header) -> b
     }
     body = b"%b\n" % encode_gradually(snapshot.content)
     key = _key(snapshot.seq)
-    if store.create(key, seal(head, body, compress=True)):
+    if store.create(key, encode_envelope(head, body, compress=True)):
         return True
     # An earlier attempt, or rubbish: of another attempt the content is as good as this one's.
     return _usable(store, snapshot.seq, header) is not None
@@ -130,7 +130,7 @@ def _usable(store: ObjectStore, seq: int, header: Header) -> Snapshot | None:
 
 
 def _decode(data: bytes, seq: int, header: Header, where: str) -> Snapshot:
-    head, body = unseal(data, where=where, kind="snapshot")
+    head, body = decode_envelope(data, where=where, kind="snapshot")
     epoch, writer, at = (head.get(name) for name in ("epoch", "writer", "at"))
     if head.get("seq") != seq:
         raise CorruptJournalError(f"{where}: got a snapshot of entry {head.get('seq')!r}, expected {seq}.")

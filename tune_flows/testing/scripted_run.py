@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tune_flows.core.codec import partition
 from tune_flows.core.commands import Command, ContinueTrial, LaunchSegment, PauseTrial, StopTrial
-from tune_flows.core.decisions import Record, TrialContinued, TrialLaunched
+from tune_flows.core.decisions import DecisionRecord, TrialContinued, TrialLaunched
 from tune_flows.core.events import (
     CapacityChanged,
     CheckpointSaved,
@@ -72,7 +72,7 @@ class ScriptedRun:
     """What came of it."""
 
     trials: dict[str, Trial]
-    decisions: list[Record]
+    decisions: list[DecisionRecord]
     """In order, without those that only say how far a trial trains before the next question."""
 
 
@@ -92,7 +92,7 @@ def scripted_run(search_alg: SearchAlg, scheduler: TrialScheduler, script: Scrip
         ExperimentExtended(script.trials),
         CapacityChanged(script.slots),
     ]
-    decisions: list[Record] = []
+    decisions: list[DecisionRecord] = []
     for turn in range(_MOST_TURNS):
         if script.reload_every is not None and turn % script.reload_every == 0:
             search_alg, scheduler = _reloaded(search_alg), _reloaded(scheduler)

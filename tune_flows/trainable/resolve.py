@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.imports import import_object
-from tune_flows.core.rejection import Rejected
+from tune_flows.core.invalid_value import InvalidValue
 from tune_flows.trainable.api import Trainable
 from tune_flows.trainable.parameters import WithParameters
 
@@ -147,5 +147,5 @@ def _identity(target: object, value: object) -> str:
 def _imported(path: str) -> object:
     try:
         return import_object(path, _EXPECTED)
-    except Rejected as error:
-        raise error.named("trainable") from error.__cause__ or error
+    except InvalidValue as error:
+        raise error.for_parameter("trainable") from error.__cause__ or error

@@ -22,10 +22,10 @@ from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.worker.checkpoint_backend import CheckpointTransport
 from tune_flows.worker.step_clock import StepClock
 
-__all__ = ["Courier"]
+__all__ = ["CheckpointUploader"]
 
 
-class Courier:
+class CheckpointUploader:
     """Carries the checkpoints of one trial, and tells faults of the storage from those of the user's code.
 
     Args:
@@ -150,7 +150,7 @@ class Courier:
         finally:
             with self._changed:
                 self._awaited -= 1
-            self._clock.beat()
+            self._clock.heartbeat()
 
     def _upload(self, iteration: int, folder: Path, metrics: dict[str, float]) -> None:
         ref: CheckpointRef | None = None

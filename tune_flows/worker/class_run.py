@@ -43,7 +43,7 @@ class ClassRun:
         kept: Trainable | None = None,
     ) -> None:
         self._parts = parts
-        self._ledger = parts.ledger
+        self._tracker = parts.tracker
         self._frequency = checkpoint_frequency
         self._trainable: Trainable | None = kept
         try:
@@ -61,28 +61,28 @@ class ClassRun:
             self.end()
             with user_code():
                 kept = self._parts.spec.make(
-                    config, trial_id=self._parts.trial_id, iteration=self._ledger.iteration
+                    config, trial_id=self._parts.trial_id, iteration=self._tracker.iteration
                 )
-        kept.config, kept.trial_id, kept.iteration = config, self._parts.trial_id, self._ledger.iteration
+        kept.config, kept.trial_id, kept.iteration = config, self._parts.trial_id, self._tracker.iteration
         self._trainable = kept
         if checkpoint is not None:
             self._load(kept, checkpoint)
 
     def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
         """Step until there is a reason to come back."""
-        ledger, trainable, clock = self._ledger, self._standing(), self._parts.clock
+        tracker, trainable, clock = self._tracker, self._standing(), self._parts.clock
         deadline, pid = time.monotonic() + batch_s, os.getpid()
         while True:
-            if ledger.ended is not None:
+            if tracker.ended is not None:
                 return Outcome.COMPLETED
-            if ledger.due:
+            if tracker.due:
                 return Outcome.WAITS
             if interrupted.is_set():
                 return Outcome.INTERRUPTED
-            self._parts.courier.check()
-            if ledger.results and (len(ledger.results) >= max_results or time.monotonic() >= deadline):
+            self._parts.uploader.check()
+            if tracker.results and (len(tracker.results) >= max_results or time.monotonic() >= deadline):
                 # The next step may be long, and what arrives meanwhile is handed over only after it.
-                self._parts.courier.wait(_PATIENCE * ledger.results[-1].time_this_iter_s)
+                self._parts.uploader.wait(_PATIENCE * tracker.results[-1].time_this_iter_s)
                 return Outcome.RUNNING
             clock.start()
             try:
@@ -91,20 +91,20 @@ class ClassRun:
                 raise trainable_error(error) from error
             finally:
                 end_if_forked(pid)
-            seconds, timestamp = clock.lap(trainable.config, ledger.iteration + 1)
+            seconds, timestamp = clock.lap(trainable.config, tracker.iteration + 1)
             metrics, done = flattened(reported)
-            result, ends = ledger.judged(metrics, seconds, timestamp, reason="done" if done else None)
+            result, ends = tracker.evaluate(metrics, seconds, timestamp, reason="done" if done else None)
             trainable.iteration = result.iteration
             self._save_if_due(result)
-            ledger.add(result, ends)
+            tracker.add(result, ends)
 
     def save(self) -> None:
         """Send a checkpoint of this moment, unless the newest one is of this moment or the class has none."""
-        self._save(self._ledger.iteration, self._ledger.last)
+        self._save(self._tracker.iteration, self._tracker.last)
 
     def take(self) -> tuple[Result, ...]:
         """Results since the last call."""
-        return self._ledger.take()
+        return self._tracker.take()
 
     def wake(self) -> None:
         """Nothing sleeps here."""
@@ -130,19 +130,19 @@ class ClassRun:
         return self._trainable
 
     def _save_if_due(self, result: Result) -> None:
-        must_be_durable = result.iteration == self._ledger.save_at
+        must_be_durable = result.iteration == self._tracker.save_at
         if must_be_durable or (self._frequency and result.iteration % self._frequency == 0):
             self._save(result.iteration, result)
         if must_be_durable:
-            self._parts.courier.settle()
+            self._parts.uploader.settle()
 
     def _save(self, iteration: int, result: Result | None) -> None:
-        courier = self._parts.courier
-        if courier.newest_iteration == iteration or not self._parts.spec.can_checkpoint:
+        uploader = self._parts.uploader
+        if uploader.newest_iteration == iteration or not self._parts.spec.can_checkpoint:
             return
         folder = self._parts.scratch.fresh()
         self._save_into(folder, iteration)
-        courier.send(iteration, folder, result)
+        uploader.send(iteration, folder, result)
 
     def _save_into(self, folder: Path, iteration: int) -> None:
         with user_code():
@@ -158,7 +158,7 @@ class ClassRun:
 
     def _load(self, trainable: Trainable, ref: CheckpointRef) -> None:
         with self._parts.scratch.folder() as folder:
-            self._parts.courier.fetch(ref, folder)
+            self._parts.uploader.fetch(ref, folder)
             checkpoint = Checkpoint.from_directory(folder)
             with user_code():
                 trainable.load_checkpoint(checkpoint.to_dict() if checkpoint.is_dict else folder)

@@ -49,7 +49,7 @@ class FunctionRun:
         join_timeout_s: float,
     ) -> None:
         self._parts = parts
-        self._ledger = parts.ledger
+        self._tracker = parts.tracker
         self._join_timeout_s = join_timeout_s
         self._pid = os.getpid()
         self._condition = threading.Condition()
@@ -75,14 +75,14 @@ class FunctionRun:
         self._error: TuneError | None = None
         if checkpoint is not None:
             folder = self._parts.scratch.fresh()
-            self._parts.courier.fetch(checkpoint, folder)
+            self._parts.uploader.fetch(checkpoint, folder)
             self._restored = Checkpoint.from_directory(folder)
 
     def advance(self, interrupted: threading.Event, batch_s: float, max_results: int) -> Outcome:
         """Let the function run until there is a reason to come back."""
         with self._condition:
             self._interrupted, self._max_results, self._slow_s = interrupted, max_results, batch_s
-            if self._thread is None and not self._ledger.due and not interrupted.is_set():
+            if self._thread is None and not self._tracker.due and not interrupted.is_set():
                 self._begin()
             self._condition.notify_all()
             if self._thread is not None:
@@ -92,7 +92,7 @@ class FunctionRun:
     def take(self) -> tuple[Result, ...]:
         """Results since the last call."""
         with self._condition:
-            return self._ledger.take()
+            return self._tracker.take()
 
     def save(self) -> None:
         """Nothing: the newest checkpoint is the one that the function has reported, and on its way."""
@@ -123,9 +123,9 @@ class FunctionRun:
     def _outcome(self) -> Outcome:
         if self._error is not None:
             raise self._error
-        if self._ledger.ended is not None:
+        if self._tracker.ended is not None:
             return Outcome.COMPLETED
-        if self._ledger.due:
+        if self._tracker.due:
             return Outcome.WAITS
         # Between two steps only once the function stands still; until then the host asks again.
         still = self._thread is None or self._blocked
@@ -134,16 +134,16 @@ class FunctionRun:
     def _wants_host(self) -> bool:
         if self._over or (self._blocked and self._halted()):
             return True
-        results = self._ledger.results
+        results = self._tracker.results
         return bool(results) and results[-1].time_this_iter_s >= self._slow_s
 
     def _halted(self) -> bool:
-        ledger = self._ledger
+        tracker = self._tracker
         return (
-            ledger.ended is not None
-            or ledger.due
+            tracker.ended is not None
+            or tracker.due
             or self._interrupted.is_set()
-            or len(ledger.results) >= self._max_results
+            or len(tracker.results) >= self._max_results
         )
 
     # -- the function's side -----------------------------------------------------------------
@@ -151,17 +151,17 @@ class FunctionRun:
     def report(self, metrics: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
         """One training iteration is done: count it, hand it over, wait if there is a halt."""
         self._check_going()
-        seconds, timestamp = self._parts.clock.lap(self._config, self._ledger.iteration + 1)
+        seconds, timestamp = self._parts.clock.lap(self._config, self._tracker.iteration + 1)
         flat, done = flattened(metrics)
-        result, ends = self._ledger.judged(flat, seconds, timestamp, reason="done" if done else None)
+        result, ends = self._tracker.evaluate(flat, seconds, timestamp, reason="done" if done else None)
         if checkpoint is not None:
             self._send(checkpoint, result)
-        if result.iteration == self._ledger.save_at:
+        if result.iteration == self._tracker.save_at:
             with self._ended_by_storage():
-                self._parts.courier.settle()
+                self._parts.uploader.settle()
         with self._condition:
             self._check_going()
-            self._ledger.add(result, ends)
+            self._tracker.add(result, ends)
             self._wait_while_halted()
         self._parts.clock.start()
 
@@ -180,7 +180,7 @@ class FunctionRun:
             experiment_name=parts.experiment_name,
             resources=dict(parts.resources),
             config=self._config,
-            iteration=self._ledger.iteration,
+            iteration=self._tracker.iteration,
         )
 
     def _wait_while_halted(self) -> None:
@@ -197,7 +197,7 @@ class FunctionRun:
         if os.getpid() != self._pid:
             raise TrainableError("report(): called in a forked process, expected in the one of the trial.")
         with self._ended_by_storage():
-            self._parts.courier.check()
+            self._parts.uploader.check()
         if self._ending or self._error is not None:
             raise TrialInterrupted(f"{self._parts.trial_id} ends here")
 
@@ -209,7 +209,7 @@ class FunctionRun:
         with self._ended_by_storage():
             folder = self._parts.scratch.fresh()
             self._stage(checkpoint, result.iteration, folder)
-            self._parts.courier.send(result.iteration, folder, result)
+            self._parts.uploader.send(result.iteration, folder, result)
 
     def _stage(self, checkpoint: Checkpoint, iteration: int, folder: Path) -> None:
         files, source, trial_id = checkpoint.as_files(), checkpoint.path, self._parts.trial_id
@@ -246,8 +246,8 @@ class FunctionRun:
             with self._condition:
                 self._over = True
                 self._blocked = False
-                if self._ledger.ended is None and not self._ending and self._error is None:
-                    self._ledger.ended = reason
+                if self._tracker.ended is None and not self._ending and self._error is None:
+                    self._tracker.ended = reason
                 self._condition.notify_all()
 
     def _finish(self, value: Any) -> None:  # noqa: ANN401 - what the user's function returns
@@ -260,11 +260,11 @@ class FunctionRun:
                 value.close()
         elif value is not None:
             self._check_going()
-            seconds, timestamp = self._parts.clock.lap(self._config, self._ledger.iteration + 1)
+            seconds, timestamp = self._parts.clock.lap(self._config, self._tracker.iteration + 1)
             flat, _ = flattened(value)
-            result, ends = self._ledger.judged(flat, seconds, timestamp, reason="returned")
+            result, ends = self._tracker.evaluate(flat, seconds, timestamp, reason="returned")
             with self._condition:
-                self._ledger.add(result, ends)
+                self._tracker.add(result, ends)
 
     def _fail(self, error: BaseException) -> None:
         if self._ending or self._error is not None:

@@ -18,15 +18,15 @@ from tune_flows.core.errors import InfrastructureError, InvalidTransition, TuneE
 from tune_flows.core.trial import CheckpointRef
 from tune_flows.trainable.resolve import TrainableSpec
 from tune_flows.worker.checkpoint_backend import CheckpointTransport, Scratch
-from tune_flows.worker.checkpoint_uploader import Courier
+from tune_flows.worker.checkpoint_uploader import CheckpointUploader
 from tune_flows.worker.class_run import ClassRun
 from tune_flows.worker.function_run import FunctionRun
-from tune_flows.worker.messages import Batch, Outcome, StartTrial, Stretch
-from tune_flows.worker.progress_tracker import Criteria, Ledger
+from tune_flows.worker.messages import AdvanceRequest, Batch, Outcome, StartTrial
+from tune_flows.worker.progress_tracker import Criteria, ProgressTracker
 from tune_flows.worker.run import Run, RunParts
 from tune_flows.worker.step_clock import StepClock
 
-__all__ = ["Batch", "Outcome", "StartTrial", "Stretch", "TrialHost"]
+__all__ = ["AdvanceRequest", "Batch", "Outcome", "StartTrial", "TrialHost"]
 
 
 class TrialHost:
@@ -79,7 +79,7 @@ class TrialHost:
         self._parts: RunParts | None = None
         self._run: Run | None = None
         self._fault: TuneError | None = None
-        self._courier: Courier | None = None
+        self._uploader: CheckpointUploader | None = None
         self._stuck = False
 
     @property
@@ -88,13 +88,13 @@ class TrialHost:
         return self._stuck
 
     @property
-    def silent_s(self) -> float:
+    def idle_s(self) -> float:
         """Seconds since the user's code last showed a sign of life in the call under way; from any thread.
 
         A step, a save or a start that begins or ends is one. Time spent on the storage does not count.
         """
-        courier = self._courier
-        return 0.0 if courier is not None and courier.is_awaited else self._clock.silent_s
+        uploader = self._uploader
+        return 0.0 if uploader is not None and uploader.is_awaited else self._clock.idle_s
 
     def start(self, start: StartTrial) -> None:
         """Make the trial ready to train, restored from its checkpoint; a trial before it is ended first.
@@ -103,7 +103,7 @@ class TrialHost:
             TrainableError: The user's code raised.
             InfrastructureError: The checkpoint could not be restored, or this process is stuck.
         """
-        self._clock.beat()
+        self._clock.heartbeat()
         kept = self._run.hand_over() if start.keep_from and isinstance(self._run, ClassRun) else None
         self._end()
         if self._stuck:
@@ -118,8 +118,8 @@ class TrialHost:
             spec=self._spec,
             trial_id=start.trial_id,
             experiment_name=self._experiment_name,
-            ledger=Ledger(start, self._stop),
-            courier=Courier(
+            tracker=ProgressTracker(start, self._stop),
+            uploader=CheckpointUploader(
                 self._transport,
                 start.trial_id,
                 start.lease,
@@ -131,7 +131,7 @@ class TrialHost:
             clock=self._clock,
             resources=self._resources,
         )
-        self._courier = parts.courier
+        self._uploader = parts.uploader
         config = copy.deepcopy(start.config)
         try:
             if self._spec.is_class:
@@ -144,7 +144,9 @@ class TrialHost:
             scratch.clear()
             raise
 
-    def advance(self, stretch: Stretch | None, *, batch_s: float = 1.0, max_results: int = 10_000) -> Batch:
+    def advance(
+        self, stretch: AdvanceRequest | None, *, batch_s: float = 1.0, max_results: int = 10_000
+    ) -> Batch:
         """Train until the decision point, the end, an interrupt, a full batch, or `batch_s` has passed.
 
         A class Trainable comes back between two steps, so with at least one more result unless all of them
@@ -160,24 +162,24 @@ class TrialHost:
             InfrastructureError: A checkpoint could not be stored or restored. The trial has ended here.
         """
         run, parts = self._present()
-        ledger = parts.ledger
+        tracker = parts.tracker
         try:
             if self._fault is not None:
                 raise self._fault
             if stretch is not None:
-                self._clock.beat()
-                ledger.until, ledger.save_at = stretch.until, stretch.save_at
+                self._clock.heartbeat()
+                tracker.until, tracker.save_at = stretch.until, stretch.save_at
                 if stretch.config is not None:
-                    parts.courier.settle()
+                    parts.uploader.settle()
                     run.restart(copy.deepcopy(stretch.config), stretch.checkpoint)
             outcome = run.advance(self._interrupted, batch_s, max_results)
-            parts.courier.check()
+            parts.uploader.check()
             if outcome is Outcome.COMPLETED:
                 if self._at_end:
                     run.save()
-                parts.courier.settle()
+                parts.uploader.settle()
         except TuneError as fault:
-            parts.courier.wait()
+            parts.uploader.wait()
             results, checkpoints = run.take(), self._arrived(parts)
             if not results and not checkpoints:
                 self._end()
@@ -188,8 +190,8 @@ class TrialHost:
             self._interrupted.clear()
         results, checkpoints = run.take(), self._arrived(parts)
         if outcome is not Outcome.COMPLETED:
-            return Batch(results, checkpoints, outcome, silent_s=self.silent_s)
-        reason = ledger.ended or ""
+            return Batch(results, checkpoints, outcome, idle_s=self.idle_s)
+        reason = tracker.ended or ""
         self._end()
         return Batch(results, checkpoints, outcome, reason, self._stuck)
 
@@ -208,12 +210,12 @@ class TrialHost:
             InfrastructureError: The storage failed.
         """
         run, parts = self._present()
-        self._clock.beat()
+        self._clock.heartbeat()
         try:
             run.save()
-            parts.courier.settle()
+            parts.uploader.settle()
         except TuneError as fault:
-            parts.courier.wait()
+            parts.uploader.wait()
             arrived = self._arrived(parts)
             if not arrived:
                 raise
@@ -221,7 +223,7 @@ class TrialHost:
             return arrived
         return self._arrived(parts)
 
-    def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+    def suspend(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
         """Save a checkpoint of this moment for the next session, as `save` does.
 
         Returns:
@@ -232,9 +234,9 @@ class TrialHost:
             TrainableError, InfrastructureError: As `save`.
         """
         _, parts = self._present()
-        newest = parts.courier.newest_iteration
+        newest = parts.uploader.newest_iteration
         saved = self.save()
-        if self._fault is not None or parts.courier.newest_iteration == newest:
+        if self._fault is not None or parts.uploader.newest_iteration == newest:
             return saved, None
         return saved[:-1], saved[-1]
 
@@ -256,7 +258,7 @@ class TrialHost:
         """
         if self._run is None:
             return ()
-        self._clock.beat()
+        self._clock.heartbeat()
         run, parts = self._present()
         try:
             if self._fault is not None:
@@ -265,7 +267,7 @@ class TrialHost:
                 run.save()
         finally:
             self._end()
-        parts.courier.check()
+        parts.uploader.check()
         return self._arrived(parts)
 
     def interrupt(self) -> None:
@@ -289,16 +291,16 @@ class TrialHost:
 
     def _arrived(self, parts: RunParts) -> tuple[CheckpointRef, ...]:
         """Checkpoints that may be handed over with the results taken so far; they must be taken first."""
-        return parts.courier.take(parts.ledger.handed_over)
+        return parts.uploader.take(parts.tracker.handed_over)
 
     def _end(self, upload_timeout_s: float | None = None) -> None:
         run, self._run = self._run, None
         parts, self._parts = self._parts, None
         if parts is not None:
-            parts.courier.close()
+            parts.uploader.close()
         if run is not None and not run.end():
             self._stuck = True
         if parts is not None:
-            parts.courier.wait(upload_timeout_s)
+            parts.uploader.wait(upload_timeout_s)
             if not self._stuck:
                 parts.scratch.clear()

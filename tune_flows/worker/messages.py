@@ -6,7 +6,7 @@ from typing import Any
 
 from tune_flows.core.trial import CheckpointRef, Result
 
-__all__ = ["Batch", "Outcome", "StartTrial", "Stretch"]
+__all__ = ["AdvanceRequest", "Batch", "Outcome", "StartTrial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class StartTrial:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class AdvanceRequest:
     """How far to train."""
 
     until: int | None = None
@@ -68,5 +68,5 @@ class Batch:
     """Of COMPLETED: `done`, `returned`, or the stop criterion that was met."""
     stuck: bool = False
     """Whether a thread of user code did not end: this process must be ended, not reused."""
-    silent_s: float = field(default=0.0, compare=False)
+    idle_s: float = field(default=0.0, compare=False)
     """Of RUNNING: seconds since the trial last showed a sign of life."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from tune_flows.core.trial import Result
 from tune_flows.worker.messages import StartTrial
 
-__all__ = ["Criteria", "Ledger"]
+__all__ = ["Criteria", "ProgressTracker"]
 
 
 class Criteria(Protocol):
@@ -17,7 +17,7 @@ class Criteria(Protocol):
         ...
 
 
-class Ledger:
+class ProgressTracker:
     """Counts iterations, turns metrics into results and says when it is time to wait or to end."""
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Ledger:
         """Whether the trial stands at its decision point."""
         return self.until is not None and self.iteration >= self.until
 
-    def judged(
+    def evaluate(
         self, metrics: dict[str, Any], seconds: float, timestamp: float, *, reason: str | None = None
     ) -> tuple[Result, str | None]:
         """What one more iteration gives, not counted yet, and why it is the last one; None: it is not.
@@ -75,7 +75,7 @@ class Ledger:
         return (result if reason is None else replace(result, done=True)), reason
 
     def add(self, result: Result, reason: str | None) -> None:
-        """Count what `judged` gave; a repeated iteration gives no result to hand over."""
+        """Count what `evaluate` gave; a repeated iteration gives no result to hand over."""
         self.iteration, self._time_total_s = result.iteration, result.time_total_s
         self.ended, self.last = reason, result
         if result.iteration > self._known:

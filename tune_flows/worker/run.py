@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.trainable.resolve import TrainableSpec
 from tune_flows.worker.checkpoint_backend import Scratch
-from tune_flows.worker.checkpoint_uploader import Courier
+from tune_flows.worker.checkpoint_uploader import CheckpointUploader
 from tune_flows.worker.messages import Outcome
-from tune_flows.worker.progress_tracker import Ledger
+from tune_flows.worker.progress_tracker import ProgressTracker
 from tune_flows.worker.step_clock import StepClock
 
 __all__ = ["Run", "RunParts"]
@@ -22,8 +22,8 @@ class RunParts:
     spec: TrainableSpec
     trial_id: str
     experiment_name: str
-    ledger: Ledger
-    courier: Courier
+    tracker: ProgressTracker
+    uploader: CheckpointUploader
     scratch: Scratch
     clock: StepClock
     resources: dict[str, float] = field(default_factory=dict[str, float])

@@ -23,11 +23,11 @@ class StepClock:
         self._began = self._sign = timer()
 
     @property
-    def silent_s(self) -> float:
-        """Seconds since the last sign of life: an iteration's begin or end, or `beat`; from any thread."""
+    def idle_s(self) -> float:
+        """Seconds since an iteration last began or ended, or `heartbeat` was called; from any thread."""
         return self._timer() - self._sign
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """The trial is known to be alive."""
         self._sign = self._timer()
 
@@ -46,5 +46,5 @@ class StepClock:
             Seconds since `start`, and the Unix time now.
         """
         del config, iteration
-        self.beat()
+        self.heartbeat()
         return self._sign - self._began, self._clock()

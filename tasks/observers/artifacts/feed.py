@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tune_flows.core.decisions import Record
-from tune_flows.core.events import DriverStarted, DriverStopped, Event, ResultsReported, TrialsReopened
+from tune_flows.core.events import DriverStarted, DriverStopped, ResultsReported, TrialsReopened
 from tune_flows.core.objective import Objective
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Trial
@@ -31,7 +31,7 @@ class _News:
 
     standing: Standing
     trials: Mapping[str, Trial]
-    records: Sequence[Event | Record]
+    records: Sequence[Record]
 
 
 class Board:

@@ -105,7 +105,7 @@ def _pictures(glance: Glance, most_bytes: int) -> Iterator[str]:
     if glance.objective.metric is None or not glance.without_curves.results:
         return
     try:
-        shown = glance.pictured()
+        shown = glance.plot_data()
         for title, draw in _PICTURES:
             # base64 makes four bytes of three
             picture = draw(shown, "svg", (most_bytes // len(_PICTURES) - 200) * 3 // 4)

@@ -7,7 +7,7 @@ from functools import cached_property
 from tune_flows.core.objective import Objective
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Trial, TrialStatus
-from tune_flows.plots import Axis, Pictured, Recorder, tried_of
+from tune_flows.plots import Axis, PlotData, Recorder, trial_points_of
 from tune_flows.tasks.observers.artifacts.markdown import line
 
 __all__ = ["Glance", "Standing"]
@@ -47,18 +47,18 @@ class Glance:
     """Results so far."""
 
     @cached_property
-    def without_curves(self) -> Pictured:
+    def without_curves(self) -> PlotData:
         """What the pictures show, but for the learning curves."""
-        return Pictured(
+        return PlotData(
             name=self.name,
             objective=self.objective,
             axes=self.axes,
-            tried=tried_of(self.trials.values(), self.objective),
+            tried=trial_points_of(self.trials.values(), self.objective),
             improvements=self.recorder.improvements(),
             results=sum(trial.iteration for trial in self.trials.values()),
         )
 
-    def pictured(self) -> Pictured:
+    def plot_data(self) -> PlotData:
         """What the pictures show."""
         return replace(self.without_curves, curves=self.recorder.curves(self.trials))
 

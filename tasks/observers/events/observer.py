@@ -16,7 +16,6 @@ from tune_flows.core.events import (
     CheckpointSaved,
     DriverStarted,
     DriverStopped,
-    Event,
     ResultsReported,
     TrialCompleted,
     TrialPaused,
@@ -120,7 +119,7 @@ class ExperimentEvents:
             raise
         self._of_experiment("finished", result_payload(result) | about_it, same)
 
-    def _tell(self, state: ExperimentState, record: Event | Record) -> None:
+    def _tell(self, state: ExperimentState, record: Record) -> None:
         match record:
             case DriverStarted():
                 best = best_trial(state, self._objective)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tune_flows.executors.ray.rate_limited_log import Outlet, Quota, total_quota
+from tune_flows.executors.ray.rate_limited_log import Quota, RateLimitedLog, total_quota
 from tune_flows.worker.output import Line
 
 
@@ -34,7 +34,7 @@ class Log:
 
     def __init__(self, time: Time, total: Quota | None = None) -> None:
         self.texts: list[str] = []
-        self.outlet = Outlet(self, total or total_quota(time), clock=time, later=time.later)
+        self.outlet = RateLimitedLog(self, total or total_quota(time), clock=time, later=time.later)
 
     def wants(self, level: int) -> bool:
         return level >= 20

@@ -11,7 +11,7 @@ from tune_flows.executors.ray.executor import RayExecutor
 from tune_flows.executors.ray.segment import Segment
 from tune_flows.executors.ray.worker import Worker
 from tune_flows.executors.ray.worker_faults import WorkerFault
-from tune_flows.worker import Batch, Outcome, StartTrial, Stretch
+from tune_flows.worker import AdvanceRequest, Batch, Outcome, StartTrial
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -21,19 +21,21 @@ class ModelWorker(Worker):
 
     def __init__(self, *, faulty: bool) -> None:
         self.is_stuck = False
-        self.listener: Any = self
+        self.worker_output: Any = self
         self._faulty = faulty
 
     def serve(self, trial_id: str, outlet: object) -> None:
         """It prints nothing."""
 
-    async def last_words(self) -> None:
+    async def drain(self) -> None:
         """As `serve`."""
 
     async def ready(self) -> None:
         """It is."""
 
-    async def advance(self, start: StartTrial | None, stretch: Stretch | None, *, batch_s: float) -> Batch:
+    async def advance(
+        self, start: StartTrial | None, stretch: AdvanceRequest | None, *, batch_s: float
+    ) -> Batch:
         if self._faulty:
             raise WorkerFault(FaultKind.TRAINABLE, "boom", "")
         return Batch((), (), Outcome.COMPLETED, "done")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tune_flows.executors.ray.rate_limited_log import Outlet, total_quota
-from tune_flows.executors.ray.worker_output import Listener, is_noise, is_own_file
+from tune_flows.executors.ray.rate_limited_log import RateLimitedLog, total_quota
+from tune_flows.executors.ray.worker_output import WorkerOutput, is_noise, is_own_file
 from tune_flows.worker.output import Line, Output
 
 
@@ -28,17 +28,17 @@ def output(*texts: str) -> Output:
 
 
 def heard(
-    scene: Callable[[Listener, Log], Coroutine[Any, Any, None]], ask: Callable[[bool], Any]
+    scene: Callable[[WorkerOutput, Log], Coroutine[Any, Any, None]], ask: Callable[[bool], Any]
 ) -> list[str]:
     async def run() -> list[str]:
         async def asked(whole: bool) -> Output | None:
             return await ask(whole)
 
         log = Log()
-        listener = Listener(asked, ask_s=0.001)
-        listener.serve("trial", Outlet(log, total_quota()))
+        worker_output = WorkerOutput(asked, ask_s=0.001)
+        worker_output.serve("trial", RateLimitedLog(log, total_quota()))
         async with asyncio.timeout(10):
-            await scene(listener, log)
+            await scene(worker_output, log)
         return log.texts
 
     return asyncio.run(run())
@@ -56,14 +56,14 @@ def test_a_long_call_is_asked_beside_and_the_order_holds():
         await gate.wait()
         return output("three")
 
-    async def scene(listener: Listener, log: Log) -> None:
-        with listener.listening():
+    async def scene(worker_output: WorkerOutput, log: Log) -> None:
+        with worker_output.listening():
             while len(log.texts) < 2:
                 await asyncio.sleep(0)
             await asked.wait()
         gate.set()
-        await listener.settle()
-        listener.hear(output("four"))
+        await worker_output.settle()
+        worker_output.hear(output("four"))
 
     assert heard(scene, ask) == ["one", "two", "three", "four"]
 
@@ -72,11 +72,11 @@ def test_a_short_call_asks_nothing():
     async def ask(whole: bool) -> Output | None:
         raise AssertionError
 
-    async def scene(listener: Listener, log: Log) -> None:
-        with listener.listening():
+    async def scene(worker_output: WorkerOutput, log: Log) -> None:
+        with worker_output.listening():
             pass
         await asyncio.sleep(0.01)
-        listener.hear(None)
+        worker_output.hear(None)
 
     assert heard(scene, ask) == []
 
@@ -86,14 +86,14 @@ def test_a_worker_that_lives_has_its_last_words_asked():
         assert whole
         return output("half a line")
 
-    assert heard(lambda listener, log: listener.last_words(), ask) == ["half a line"]
+    assert heard(lambda worker_output, log: worker_output.drain(), ask) == ["half a line"]
 
 
 def test_a_worker_that_is_gone_and_never_answered_has_none():
     async def ask(whole: bool) -> Output | None:
         raise ConnectionError
 
-    assert heard(lambda listener, log: listener.last_words(), ask) == []
+    assert heard(lambda worker_output, log: worker_output.drain(), ask) == []
 
 
 @pytest.mark.parametrize(

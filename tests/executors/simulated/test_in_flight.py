@@ -13,11 +13,11 @@ from tune_flows.core.events import (
     TrialPaused,
 )
 from tune_flows.core.trial import Action, Result
-from tune_flows.executors.simulated.in_flight import StepUnderWay, steps_under_way
+from tune_flows.executors.simulated.in_flight import StepInFlight, steps_under_way
 
 
 def carried_on(at, since, iteration, **options):
-    return make(start_time=at, under_way={"t": StepUnderWay(since, iteration)}, **options)
+    return make(start_time=at, under_way={"t": StepInFlight(since, iteration)}, **options)
 
 
 def test_the_next_result_comes_when_the_step_under_way_ends():
@@ -74,18 +74,18 @@ AGAIN = (3.0, [DriverStarted(2, 3.0), TrialLaunched("t", 2, None)])
     ("history", "step"),
     [
         ([], None),
-        ([SUGGESTED], StepUnderWay(0.0, 0)),
-        ([SUGGESTED, AGAIN], StepUnderWay(0.0, 0)),
-        ([SUGGESTED, ONE], StepUnderWay(1.5, 1)),
-        ([SUGGESTED, ONE, AGAIN, (4.0, [DriverStarted(3, 4.0)])], StepUnderWay(1.5, 1)),
+        ([SUGGESTED], StepInFlight(0.0, 0)),
+        ([SUGGESTED, AGAIN], StepInFlight(0.0, 0)),
+        ([SUGGESTED, ONE], StepInFlight(1.5, 1)),
+        ([SUGGESTED, ONE, AGAIN, (4.0, [DriverStarted(3, 4.0)])], StepInFlight(1.5, 1)),
         ([SUGGESTED, ONE, (2.0, [TrialDecided("t", 1, Action.PAUSE)])], None),
-        ([SUGGESTED, ONE, (2.0, [TrialDecided("t", 1, Action.STOP)])], StepUnderWay(1.5, 1)),
+        ([SUGGESTED, ONE, (2.0, [TrialDecided("t", 1, Action.STOP)])], StepInFlight(1.5, 1)),
         (
             [
                 (0.0, [*SUGGESTED[1], TrialOverruled("t", Action.PAUSE, "")]),
                 (2.0, [TrialPaused("t", 1), TrialLaunched("t", 2, None)]),
             ],
-            StepUnderWay(2.0, 0),
+            StepInFlight(2.0, 0),
         ),
         (
             [
@@ -94,7 +94,7 @@ AGAIN = (3.0, [DriverStarted(2, 3.0), TrialLaunched("t", 2, None)])
                 (2.5, [TrialFaulted("t", 1, FaultKind.TRAINABLE, ""), FaultJudged("t", retry=True)]),
                 AGAIN,
             ],
-            StepUnderWay(3.0, 0),
+            StepInFlight(3.0, 0),
         ),
     ],
 )

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.experiment.test_stopping import StopAfter
 from tune_flows.core.codec import state_to_json
 from tune_flows.core.errors import InfrastructureError, TrainableError
@@ -37,13 +37,15 @@ def fault(trial_id: str, lease: int, iteration: int) -> Exception | None:
     return InfrastructureError("node lost") if (trial_id, lease, iteration) == ("trial-00002", 1, 3) else None
 
 
-def shop(url: str, kind: str) -> Shop:
+def shop(url: str, kind: str) -> SimulatedExperiment:
     """The experiment as it is begun."""
     rules = Rules(max_infra_failures=2, num_to_keep=1)
-    return Shop(url, KINDS[kind], num_samples=4, stop={"training_iteration": 4}, rules=rules, fault=fault)
+    return SimulatedExperiment(
+        url, KINDS[kind], num_samples=4, stop={"training_iteration": 4}, rules=rules, fault=fault
+    )
 
 
-def live(begun: Shop) -> Any:
+def live(begun: SimulatedExperiment) -> Any:
     """What happens to it: a crash, the end of its time, more time, a stop, its end, more of everything."""
     begun.run_and_die(9, durable=True)
     replace(begun, rules=replace(begun.rules, time_budget_s=3.0)).run()

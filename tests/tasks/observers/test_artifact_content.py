@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.decisions import FaultJudged, TrialLaunched, TrialSuggested
 from tune_flows.core.events import (
     CheckpointSaved,
@@ -120,7 +120,7 @@ def test_the_board_follows_whole_experiments(tmp_path, scheduler):
             if board.trials != state.trials or list(board.trials) != list(state.trials):
                 differences.append(step)
 
-    shop = Shop(f"{tmp_path}/e", scheduler, observers=[Compare()])
+    shop = SimulatedExperiment(f"{tmp_path}/e", scheduler, observers=[Compare()])
     state = shop.run()
     assert differences == []
     assert board.standing == Standing.of(state)

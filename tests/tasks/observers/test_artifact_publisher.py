@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tests.integration.observe import until
 from tests.tasks.observers.test_artifact_content import SPACE, Run
 from tune_flows.core.events import DriverStopped
@@ -117,7 +117,7 @@ def test_only_the_end_of_an_experiment_waits_for_earlier_results(shown, store):
 
 
 def test_earlier_results_that_nobody_needs_any_more_are_not_read_on(store):
-    Shop(store.url).run()
+    SimulatedExperiment(store.url).run()
     earlier = EarlierResults(store, Objective("m"), read=True)
     earlier.give_up()
     store.released.set()

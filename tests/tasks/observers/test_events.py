@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prefect.events.schemas.events import Event
 
-from tests.experiment.simulated_experiment import Crash, Curve, DyingStore, Shop
+from tests.experiment.simulated_experiment import Crash, Curve, DyingStore, SimulatedExperiment
 from tune_flows.core.decisions import TrialLaunched, TrialSuggested
 from tune_flows.core.errors import AllTrialsFailed, TrainableError
 from tune_flows.core.events import DriverStarted, DriverStopped, TrialCompleted, TrialPaused
@@ -51,7 +51,7 @@ def told() -> Told:
 
 
 def run(
-    shop: Shop,
+    shop: SimulatedExperiment,
     told: Told,
     *,
     constants: dict[str, Any] | None = None,
@@ -69,7 +69,7 @@ def run(
 
 
 def test_the_story_of_an_experiment(tmp_path, told: Told):
-    shop = Shop(f"{tmp_path}/e", num_samples=3, checkpoint_frequency=3)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=3, checkpoint_frequency=3)
     result = run(shop, told, constants={"data/train": "s3://bucket/train.parquet", "model/layers": 2})
 
     names = Counter(told.names())
@@ -95,7 +95,7 @@ def test_the_story_of_an_experiment(tmp_path, told: Told):
 
 
 def test_best_changed_only_for_the_better(tmp_path, told: Told):
-    result = run(Shop(f"{tmp_path}/e", num_samples=2, slots=1), told)
+    result = run(SimulatedExperiment(f"{tmp_path}/e", num_samples=2, slots=1), told)
 
     better = [event.payload for event in told.of("experiment.best-changed")]
     values = [payload["best_value"] for payload in better]
@@ -106,7 +106,7 @@ def test_best_changed_only_for_the_better(tmp_path, told: Told):
 
 
 def test_what_is_held_back_is_counted(tmp_path, told: Told):
-    run(Shop(f"{tmp_path}/e", num_samples=200, stop={"training_iteration": 2}), told)
+    run(SimulatedExperiment(f"{tmp_path}/e", num_samples=200, stop={"training_iteration": 2}), told)
 
     names = Counter(told.names())
     assert names["trial.started"] == names["trial.terminated"] == 20
@@ -128,7 +128,7 @@ def test_a_rate():
 
 
 def test_pauses_are_told_and_what_follows(tmp_path, told: Told):
-    run(Shop(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9}, num_samples=9), told)
+    run(SimulatedExperiment(f"{tmp_path}/e", {"type": "hyperband", "max_t": 9}, num_samples=9), told)
 
     names = Counter(told.names())
     assert names["trial.paused"]
@@ -144,7 +144,7 @@ class Doomed(Curve):
 
 
 def test_failures(tmp_path, told: Told):
-    shop = Shop(
+    shop = SimulatedExperiment(
         f"{tmp_path}/e", trainable=Doomed, num_samples=3, rules=Rules(max_failures=1, retry_delay_s=0)
     )
     with pytest.raises(AllTrialsFailed):
@@ -163,7 +163,7 @@ def test_a_failure_at_once_is_told_too(tmp_path, told: Told):
     def fault(trial_id: str, lease: int, iteration: int) -> Exception | None:
         return TrainableError("boom") if (trial_id, iteration) == ("trial-00000", 3) else None
 
-    shop = Shop(f"{tmp_path}/e", fault=fault, rules=Rules(fail_fast="raise"))
+    shop = SimulatedExperiment(f"{tmp_path}/e", fault=fault, rules=Rules(fail_fast="raise"))
     with pytest.raises(KeyError):
         run(shop, told, own_errors={"trial-00000": KeyError("boom")})
 
@@ -176,7 +176,7 @@ def test_a_failure_at_once_is_told_too(tmp_path, told: Told):
 
 @pytest.mark.parametrize("writes", [4, 9])
 def test_a_resumed_run_tells_nothing_again(tmp_path, told: Told, writes: int):
-    shop = Shop(f"{tmp_path}/e", num_samples=4)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=4)
     with pytest.raises(Crash):
         run(shop, told, store=DyingStore(shop.url, writes=writes, durable=False))
     before = told.names()
@@ -195,7 +195,7 @@ def test_a_resumed_run_tells_nothing_again(tmp_path, told: Told, writes: int):
 
 
 def test_the_end_that_a_dead_driver_may_have_told_is_the_same_event(tmp_path, told: Told):
-    shop = Shop(f"{tmp_path}/e", num_samples=1)
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=1)
     result = run(shop, told)
     events = ExperimentEvents(shop.url, OBJECTIVE, constants={}, emit=told, clock=Clock())
     events.end_is_news = True  # its tables are missing
@@ -236,7 +236,7 @@ def test_an_api_that_takes_nothing_is_no_reason_to_end(tmp_path, caplog):
     def refuse(*args: Any, **options: Any) -> None:
         raise RuntimeError("gone")
 
-    run(Shop(f"{tmp_path}/e", num_samples=1), refuse)
+    run(SimulatedExperiment(f"{tmp_path}/e", num_samples=1), refuse)
 
     assert "could not be sent: gone" in caplog.text
 
@@ -266,7 +266,7 @@ def test_data_is_what_the_space_names(told: Told, constant: object, expected: st
 
 
 def test_large_things_stay_where_they_are(tmp_path, told: Told):
-    shop = Shop(f"{tmp_path}/e", num_samples=1, space={"x": 0.5, "table": ["word"] * 10_000})
+    shop = SimulatedExperiment(f"{tmp_path}/e", num_samples=1, space={"x": 0.5, "table": ["word"] * 10_000})
     run(shop, told)
 
     assert told.of("trial.terminated")[0].payload["config"] is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.experiment.simulated_experiment import Shop
+from tests.experiment.simulated_experiment import SimulatedExperiment
 from tune_flows.core.objective import Objective
 from tune_flows.tasks.observers.progress import Progress, live_progress
 
@@ -67,6 +67,8 @@ def test_it_shows_the_state_as_it_is_when_somebody_looks(tmp_path: Path):
     progress = Progress("e", Objective("score"))
     assert progress.status().startswith("e: starting, ")
     assert progress.best_line() == "best so far: none yet"
-    Shop(f"{tmp_path}/e", num_samples=3, observers=[progress], stop={"training_iteration": 4}).run()
+    SimulatedExperiment(
+        f"{tmp_path}/e", num_samples=3, observers=[progress], stop={"training_iteration": 4}
+    ).run()
     assert progress.status().startswith("e: 3/3 trials done (3 terminated), 12 iterations, ")
     assert progress.best_line().startswith("best so far: score=")

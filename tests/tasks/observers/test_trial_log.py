@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from tests.experiment.simulated_experiment import Curve, Shop
+from tests.experiment.simulated_experiment import Curve, SimulatedExperiment
 from tune_flows.core.objective import Objective
 from tune_flows.core.rules import Rules
 from tune_flows.core.state import ExperimentState
@@ -40,7 +40,7 @@ class Clock:
         return self.now
 
 
-def told_of(shop: Shop, clock: Clock | None = None) -> Lines:
+def told_of(shop: SimulatedExperiment, clock: Clock | None = None) -> Lines:
     lines = Lines()
     shop.observers = [TrialNews(OBJECTIVE, lines, clock or Clock())]
     shop.run()
@@ -48,7 +48,7 @@ def told_of(shop: Shop, clock: Clock | None = None) -> Lines:
 
 
 def test_each_end_is_a_line_with_the_reason_and_the_metric(tmp_path):
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=3))
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=3))
     ends = lines.texts(about="ended after")
     assert len(ends) == 3
     assert all(line.startswith(("trial-00000 ", "trial-00001 ", "trial-00002 ")) for line in ends)
@@ -58,14 +58,14 @@ def test_each_end_is_a_line_with_the_reason_and_the_metric(tmp_path):
 
 
 def test_what_a_session_begins_with_is_told(tmp_path):
-    assert not told_of(Shop(f"{tmp_path}/e", num_samples=2)).texts(about="carries on")
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=3)).texts(about="carries on")
+    assert not told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=2)).texts(about="carries on")
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=3)).texts(about="carries on")
     assert lines == ["carries on: 2 trials are over, 18 iterations are known"]
 
 
 def test_a_threshold_that_nobody_reports_is_warned_of_once(tmp_path):
     stop = {"training_iterations": 2, "training_iteration": 3, "time_total_s": 1e9, "score": 1e9}
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=3, rules=Rules(stop=stop), stop=stop))
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=3, rules=Rules(stop=stop), stop=stop))
     (level, text), *more = [line for line in lines.lines if "stops nothing" in line[1]]
     assert not more
     assert level == logging.WARNING
@@ -82,7 +82,7 @@ def test_an_experiment_that_has_ended_already_is_told_with_its_reason():
 
 
 def test_many_ends_are_counted(tmp_path):
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=120))
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=120))
     assert len(lines.texts(about="ended after")) == 50
     assert len(lines.texts(about="best so far")) <= 3
 
@@ -93,12 +93,12 @@ def test_what_was_not_told_is_told_as_a_number(tmp_path):
             self.now += 0.1
             return self.now
 
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=200), Running())
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=200), Running())
     assert any("other trials ended meanwhile)" in text for _, text in lines.lines)
 
 
 def test_failures_are_told_with_their_errors(tmp_path):
-    lines = told_of(Shop(f"{tmp_path}/e", num_samples=2, trainable=Failing))
+    lines = told_of(SimulatedExperiment(f"{tmp_path}/e", num_samples=2, trainable=Failing))
     failed = sorted(lines.texts(about="failed after"))
     assert failed == [f"trial-0000{i} failed after 0 iterations: ValueError: no luck" for i in (0, 1)]
 

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 from tune_flows.core.space.domain import Domain, Interval, PositiveReal, QInterval, Real, as_number
 from tune_flows.core.space.multiples import LARGEST_INDEX, multiples, share
 
@@ -94,7 +94,7 @@ class QRandn(Domain, frozen=True):
     def _coarse_enough(self) -> Self:
         smallest = (abs(self.mean) + 9 * self.sd) / LARGEST_INDEX
         if self.q < smallest:
-            raise Rejected(self, f"a q of at least {smallest:.2g} for this distribution")
+            raise InvalidValue(self, f"a q of at least {smallest:.2g} for this distribution")
         return self
 
     def contains(self, value: object) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, JsonValue, model_validat
 
 from tune_flows.core.errors import InvalidParameter
 from tune_flows.core.json_values import plain_scalar
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 from tune_flows.core.space.multiples import LARGEST_INDEX, Multiples, multiples
 
 __all__ = [
@@ -32,7 +32,7 @@ _LARGEST_FLOAT = float(np.finfo(float).max)
 def _plain_number(value: object) -> object:
     value = plain_scalar(value)
     if isinstance(value, bool):
-        raise Rejected(value, "a number")
+        raise InvalidValue(value, "a number")
     return value
 
 
@@ -108,9 +108,11 @@ class Interval(Domain, frozen=True):
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
         if self.lower >= self.upper:
-            raise Rejected(self, "lower < upper", "For a single value write that value, without a domain.")
+            raise InvalidValue(
+                self, "lower < upper", "For a single value write that value, without a domain."
+            )
         if math.isinf(self.upper - self.lower):
-            raise Rejected(self, "bounds whose difference is a finite float")
+            raise InvalidValue(self, "bounds whose difference is a finite float")
         return self
 
 
@@ -128,14 +130,14 @@ class QInterval(Domain, frozen=True):
     @model_validator(mode="after")
     def _holds_a_multiple(self) -> Self:
         if self.lower > self.upper:
-            raise Rejected(self, "lower <= upper")
+            raise InvalidValue(self, "lower <= upper")
         try:
             count = self._multiples.count
         except OverflowError as error:
             smallest = max(abs(self.lower), abs(self.upper)) / LARGEST_INDEX
-            raise Rejected(self, f"a q of at least {smallest:.2g} for these bounds") from error
+            raise InvalidValue(self, f"a q of at least {smallest:.2g} for these bounds") from error
         if count < 1:
-            raise Rejected(self, "a multiple of q between lower and upper")
+            raise InvalidValue(self, "a multiple of q between lower and upper")
         return self
 
     @property

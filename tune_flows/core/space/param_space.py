@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, JsonValue
 from pydantic_core import CoreSchema, core_schema
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.schema import Rejected, closest
+from tune_flows.core.schema import InvalidValue, closest
 from tune_flows.core.space.domain import Domain, SpaceEntry
 from tune_flows.core.space.listed import Grid
 from tune_flows.core.space.parse import parse_tree
@@ -91,8 +91,8 @@ class ParamSpace:
         for path, function in functions.items():
             try:
                 functions[path] = function.loaded()
-            except Rejected as error:
-                raise error.named(f"param_space[{path!r}]") from error
+            except InvalidValue as error:
+                raise error.for_parameter(f"param_space[{path!r}]") from error
         return replace(self, functions=functions)
 
     def __repr__(self) -> str:
@@ -151,8 +151,8 @@ class ParamSpace:
                 )
             try:
                 complete[path] = json_value(value)
-            except Rejected as error:
-                raise error.named(f"config[{path!r}]") from error
+            except InvalidValue as error:
+                raise error.for_parameter(f"config[{path!r}]") from error
         missing = [path for path in (*self.domains, *self.grids) if path not in complete]
         if missing:
             raise InvalidParameter.of("resolve(values=…)", sorted(values), f"also {', '.join(missing)}")
@@ -195,8 +195,8 @@ class ParamSpace:
     def _checked(self, path: str, value: object, name: str) -> dict[str, JsonValue]:
         try:
             plain = json_value(value)
-        except Rejected as error:
-            raise error.named(name) from error
+        except InvalidValue as error:
+            raise error.for_parameter(name) from error
         if path in self.constants:
             if json_key(plain) != json_key(self.constants[path]):
                 raise InvalidParameter.of(

@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import JsonValue, ValidationError
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.schema import Rejected, closest, invalid_parameter
+from tune_flows.core.schema import InvalidValue, closest, invalid_parameter
 from tune_flows.core.space.domain import SpaceEntry
 from tune_flows.core.space.kinds import KINDS
 from tune_flows.core.space.listed import Grid
@@ -69,8 +69,8 @@ def _constant(value: object, path: str) -> JsonValue:
     _refuse_domains(value, path)
     try:
         return json_value(value)
-    except Rejected as error:
-        raise error.named(_name(path)) from error
+    except InvalidValue as error:
+        raise error.for_parameter(_name(path)) from error
 
 
 def _refuse_domains(value: object, path: str) -> None:
@@ -121,8 +121,8 @@ def _loadable(entry: SpaceEntry, path: str) -> SpaceEntry:
     if isinstance(entry, SampleFrom):
         try:
             entry.load()
-        except Rejected as error:
-            raise error.named(_name(path)) from error
+        except InvalidValue as error:
+            raise error.for_parameter(_name(path)) from error
     return entry
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from tune_flows.core.errors import InvalidParameter
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 from tune_flows.core.space.sample_from import SampleFrom
 from tune_flows.core.space.values import json_value
 
@@ -79,8 +79,8 @@ class _Resolution:
         parameter = f"param_space[{path!r}]"
         try:
             return json_value(function(self._view))
-        except Rejected as error:
-            raise error.named(f"{parameter}: result of {function}") from error
+        except InvalidValue as error:
+            raise error.for_parameter(f"{parameter}: result of {function}") from error
         except Exception as error:
             if error is self._failure:  # already names the path that is to blame
                 raise

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
 
 from tune_flows.core.imports import import_object, path_of
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 from tune_flows.core.space.domain import SpaceEntry
 
 __all__ = ["SampleFrom"]
@@ -23,11 +23,11 @@ def _checked(function: Function | str) -> Function | str:
     if isinstance(function, str):
         module, colon, name = function.partition(":")
         if "<" in function:
-            raise Rejected(function, "the import path of a function", _NOT_IMPORTABLE)
+            raise InvalidValue(function, "the import path of a function", _NOT_IMPORTABLE)
         if not (module and colon and name):
-            raise Rejected(function, "an import path such as 'package.module:function'")
+            raise InvalidValue(function, "an import path such as 'package.module:function'")
     elif not any(_takes(function, count) for count in (0, 1)):
-        raise Rejected(function, "a function of one argument, the configuration, or of none")
+        raise InvalidValue(function, "a function of one argument, the configuration, or of none")
     return function
 
 
@@ -65,7 +65,7 @@ class SampleFrom(SpaceEntry, frozen=True):
             return self.function
         found = import_object(self.function, "the import path of a function")
         if not callable(found):
-            raise Rejected(self.function, "the import path of a function", f"This is {found!r}.")
+            raise InvalidValue(self.function, "the import path of a function", f"This is {found!r}.")
         _checked(found)
         return found
 

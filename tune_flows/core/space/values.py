@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from tune_flows.core.json_values import NotJson, plain_json, plain_scalar
-from tune_flows.core.schema import Rejected
+from tune_flows.core.schema import InvalidValue
 
 __all__ = ["json_items", "json_key", "json_value"]
 
@@ -26,7 +26,7 @@ def json_value(value: object, where: str = "") -> JsonValue:
         return plain_json(value, where=where, strict=True)
     except NotJson as error:
         hint = "" if "keys" in error.expected else _hint(error.got)
-        raise Rejected(_shown(error.got), error.expected, hint, error.where) from error
+        raise InvalidValue(_shown(error.got), error.expected, hint, error.where) from error
 
 
 def json_items(values: object) -> list[JsonValue]:
@@ -39,10 +39,10 @@ def json_items(values: object) -> list[JsonValue]:
         values = cast("object", values.tolist())
     unordered = isinstance(values, str | bytes | Mapping | set | frozenset)
     if unordered or not isinstance(values, Iterable):
-        raise Rejected(_shown(cast("object", values)), "a list of values")
+        raise InvalidValue(_shown(cast("object", values)), "a list of values")
     items = [json_value(item, f"[{index}]") for index, item in enumerate(cast("Iterable[object]", values))]
     if not items:
-        raise Rejected(items, "at least one value")
+        raise InvalidValue(items, "at least one value")
     return items
 
 

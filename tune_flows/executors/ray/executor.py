@@ -23,12 +23,12 @@ from tune_flows.executors.bundles import Bundles
 from tune_flows.executors.ray.backlog import Backlog
 from tune_flows.executors.ray.capacity import CapacityWatch
 from tune_flows.executors.ray.cluster import Cluster
-from tune_flows.executors.ray.pending_retries import Verdicts
+from tune_flows.executors.ray.pending_retries import PendingRetries
 from tune_flows.executors.ray.rate_limited_log import total_quota
-from tune_flows.executors.ray.segment import HoldTrial, Lease, Order, Segment, SegmentFault
+from tune_flows.executors.ray.segment import Lease, Order, Segment, SegmentFault, SuspendTrial
 from tune_flows.executors.ray.worker import Worker
 from tune_flows.executors.ray.worker_faults import WorkerFault
-from tune_flows.executors.ray.worker_pool import Workforce
+from tune_flows.executors.ray.worker_pool import WorkerPool
 from tune_flows.executors.resources import Resources
 
 __all__ = ["RayExecutor", "RunSegment", "run_plainly"]
@@ -140,8 +140,8 @@ class RayExecutor:
         self._watch = CapacityWatch(self._cluster, self._resources, self._resize)
         self._step_timeout_s = step_timeout_s
         self._keep_errors = keep_errors
-        self._verdicts = Verdicts()
-        self._workforce = Workforce(self._new_worker, reuse=reuse_workers)
+        self._pending_retries = PendingRetries()
+        self._worker_pool = WorkerPool(self._new_worker, reuse=reuse_workers)
         self._run_segment = run_segment
         self._max_segments_per_s = max_segments_per_s
         self._parked: list[Segment] = []
@@ -183,7 +183,7 @@ class RayExecutor:
 
     async def next_events(self) -> list[Event]:
         """Everything that happened since the last call, in order; waits for the first."""
-        self._verdicts.judged()
+        self._pending_retries.start_next_iteration()
         while not self._ready:
             if self._broken is not None:
                 raise self._broken
@@ -191,7 +191,7 @@ class RayExecutor:
             self._wake.clear()
         events, self._ready = self._ready, []
         self.backlog.clear()
-        self._verdicts.told(events)
+        self._pending_retries.told(events)
         return events
 
     async def stop(self, grace_s: float) -> list[Event]:
@@ -200,10 +200,10 @@ class RayExecutor:
         self._is_stopping = True
         self.open_s = self._grace_s = 0.0  # a shutdown that breaks this off is quick
         for lease in list(self.leases.values()):
-            self._pass_on(lease, HoldTrial(lease.trial_id, lease.number))
+            self._pass_on(lease, SuspendTrial(lease.trial_id, lease.number))
         for segment in self._parked:
             segment.give(None)
-        self._verdicts.close()
+        self._pending_retries.close()
         await _within_grace(self._tasks, grace_s)
         self._grace_s = _GRACE_S
         events, self._ready = self._ready, []
@@ -216,13 +216,13 @@ class RayExecutor:
         training = [lease for lease in leases if lease.segment and lease.segment not in self._parked]
         for segment in self._parked:
             segment.give(None)
-        self._verdicts.close()
+        self._pending_retries.close()
         for lease in training:
             self._interrupt(lease, StopTrial(lease.trial_id, lease.number, "shut down"))
         try:
             await _within_grace(self._tasks, self._grace_s)
             left = list(self.leases.values())
-            idle = self._workforce.dismiss()
+            idle = self._worker_pool.close()
             waiting = [lease.worker for lease in left if lease not in training]
             closing = [worker for worker in [*idle, *waiting] if worker is not None]
             await _within_grace([asyncio.create_task(worker.close()) for worker in closing], self._grace_s)
@@ -233,7 +233,7 @@ class RayExecutor:
         finally:
             await asyncio.to_thread(self._cluster.disconnect)
 
-    # -- what segments need (`Workplace`) ----------------------------------------------------
+    # -- what segments need (`SegmentContext`) ----------------------------------------------------
 
     def emit(self, *events: Event) -> None:
         """Something happened."""
@@ -244,7 +244,7 @@ class RayExecutor:
 
     def release(self, worker: Worker) -> None:
         """The worker has no trial any more."""
-        self._workforce.give_back(worker)
+        self._worker_pool.give_back(worker)
 
     async def discard(self, lease: Lease, fault: WorkerFault) -> None:
         """The lease ended with a fault: hear its worker's last words, and end it."""
@@ -252,7 +252,7 @@ class RayExecutor:
         if worker is None:
             return
         try:
-            await worker.listener.last_words()
+            await worker.worker_output.drain()
             self.own_errors.pop(lease.trial_id, None)
             if self._keep_errors and fault.kind is FaultKind.TRAINABLE:
                 error = await worker.original_error()
@@ -262,12 +262,12 @@ class RayExecutor:
         finally:
             worker.kill()
 
-    def await_verdict(self, trial_id: str, segment: Segment) -> None:
+    def await_retry(self, trial_id: str, segment: Segment) -> None:
         """The segment waits for the trial's next launch, or for None once the runner has passed it over."""
         if self._is_stopping:
             segment.give(None)
         else:
-            self._verdicts.accuse(trial_id, segment)
+            self._pending_retries.add(trial_id, segment)
 
     def park(self, segment: Segment) -> None:
         """The segment waits for work."""
@@ -284,7 +284,7 @@ class RayExecutor:
         supply = asyncio.create_task(self._supply(command.delay_s))
         lease = Lease(command.trial_id, command.lease, supply, command.iteration)
         self.leases[command.trial_id] = lease
-        accused = self._verdicts.acquitted(command.trial_id)
+        accused = self._pending_retries.pop(command.trial_id)
         welcome = self._parked if command.delay_s == 0 else ()
         for segment in [accused] if accused else welcome:
             if segment.lease is None and segment.give(command):
@@ -292,7 +292,7 @@ class RayExecutor:
                 return
         self._open(command)
 
-    def _pass_on(self, lease: Lease, command: TrialCommand | HoldTrial) -> None:
+    def _pass_on(self, lease: Lease, command: TrialCommand | SuspendTrial) -> None:
         """A command for the holder of a lease: to the segment where it waits, or between two steps."""
         if lease.segment is None:
             self._open(command)
@@ -301,7 +301,7 @@ class RayExecutor:
 
     async def _supply(self, delay_s: float) -> Worker:
         await asyncio.sleep(delay_s)  # holding no worker: what the cluster has is others' meanwhile
-        return await self._workforce.take()
+        return await self._worker_pool.take()
 
     def _new_worker(self) -> Worker:
         return Worker(
@@ -311,7 +311,7 @@ class RayExecutor:
             step_timeout_s=self._step_timeout_s,
         )
 
-    def _open(self, command: TrialCommand | HoldTrial) -> None:
+    def _open(self, command: TrialCommand | SuspendTrial) -> None:
         segment = Segment(self, command)
         lease = self.leases.get(command.trial_id)
         if lease is not None:
@@ -331,7 +331,7 @@ class RayExecutor:
 
     async def _run(self, segment: Segment) -> None:
         try:
-            await (run_plainly if segment.is_errand else self._run_segment)(segment)
+            await (run_plainly if segment.is_taskless else self._run_segment)(segment)
         except SegmentFault as fault:
             if not fault.will_retry:
                 raise
@@ -357,7 +357,7 @@ class RayExecutor:
     def _resize(self, slots: int) -> None:
         """The cluster has changed."""
         self._set_pace(slots)
-        self._workforce.shed()
+        self._worker_pool.trim()
         self.emit(CapacityChanged(slots))
 
     def _set_pace(self, slots: int) -> None:

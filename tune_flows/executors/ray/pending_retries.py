@@ -9,21 +9,21 @@ from collections.abc import Iterable
 from tune_flows.core.events import Event, TrialFaulted
 from tune_flows.executors.ray.segment import Segment
 
-__all__ = ["Verdicts"]
+__all__ = ["PendingRetries"]
 
 
-class Verdicts:
+class PendingRetries:
     """Keeps the segments that wait for the verdict on their trial; it is the next launch, or None."""
 
     def __init__(self) -> None:
         self._accused: dict[str, Segment] = {}
         self._told: list[str] = []
 
-    def accuse(self, trial_id: str, segment: Segment) -> None:
+    def add(self, trial_id: str, segment: Segment) -> None:
         """The trial faulted in this segment, which waits."""
         self._accused[trial_id] = segment
 
-    def acquitted(self, trial_id: str) -> Segment | None:
+    def pop(self, trial_id: str) -> Segment | None:
         """The segment that waits for this trial, which is launched now; None: none does."""
         return self._accused.pop(trial_id, None)
 
@@ -31,7 +31,7 @@ class Verdicts:
         """The runner is given these events."""
         self._told = [event.trial_id for event in events if isinstance(event, TrialFaulted)]
 
-    def judged(self) -> None:
+    def start_next_iteration(self) -> None:
         """The runner has judged what it was told of."""
         for trial_id in self._told:
             self._close(trial_id)
@@ -43,6 +43,6 @@ class Verdicts:
             self._close(trial_id)
 
     def _close(self, trial_id: str) -> None:
-        segment = self.acquitted(trial_id)
+        segment = self.pop(trial_id)
         if segment is not None:
             segment.give(None)

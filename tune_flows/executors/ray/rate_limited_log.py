@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tune_flows.worker.output import Line
 
-__all__ = ["LineLog", "Outlet", "Quota", "total_quota"]
+__all__ = ["LineLog", "Quota", "RateLimitedLog", "total_quota"]
 
 _RATE, _BURST = 10.0, 100
 """Lines per second for a task run on average, and at once."""
@@ -76,7 +76,7 @@ class LineLog(Protocol):
         ...
 
 
-class Outlet:
+class RateLimitedLog:
     """The way to the log of one task run.
 
     Args:

@@ -29,13 +29,13 @@ from tune_flows.core.events import (
 from tune_flows.core.trial import CheckpointRef
 from tune_flows.executors.base import events_of, saved_at_stop
 from tune_flows.executors.ray.backlog import Backlog
-from tune_flows.executors.ray.rate_limited_log import Outlet, Quota
+from tune_flows.executors.ray.rate_limited_log import Quota, RateLimitedLog
 from tune_flows.executors.ray.worker import Worker
 from tune_flows.executors.ray.worker_faults import WorkerFault
-from tune_flows.worker.host import Outcome, StartTrial, Stretch
+from tune_flows.worker.host import AdvanceRequest, Outcome, StartTrial
 from tune_flows.worker.output import Line
 
-__all__ = ["HoldTrial", "Lease", "Order", "Segment", "SegmentFault", "Workplace"]
+__all__ = ["Lease", "Order", "Segment", "SegmentContext", "SegmentFault", "SuspendTrial"]
 
 _log = logging.getLogger(__name__)
 _trials_log = logging.getLogger("tune_flows.trials")
@@ -44,14 +44,14 @@ _MAX_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
-class HoldTrial:
+class SuspendTrial:
     """Save the trial as it stands and free the worker: the session ends. No event tells the lease's end."""
 
     trial_id: str
     lease: int
 
 
-Order = PauseTrial | StopTrial | HoldTrial
+Order = PauseTrial | StopTrial | SuspendTrial
 """What ends a lease."""
 
 
@@ -77,7 +77,7 @@ class Lease:
         return self.supply.result() if came else None
 
 
-class Workplace(Protocol):
+class SegmentContext(Protocol):
     """What a segment needs of its executor."""
 
     leases: dict[str, Lease]
@@ -104,7 +104,7 @@ class Workplace(Protocol):
         """The lease ended with a fault: hear its worker's last words, and end it."""
         ...
 
-    def await_verdict(self, trial_id: str, segment: "Segment") -> None:
+    def await_retry(self, trial_id: str, segment: "Segment") -> None:
         """The segment's trial faulted: it is given the next launch, or None if there is no further try."""
         ...
 
@@ -140,19 +140,19 @@ class SegmentFault(Exception):
 class Segment:
     """One open task run's worth of work."""
 
-    def __init__(self, workplace: Workplace, command: TrialCommand | HoldTrial) -> None:
-        self._workplace = workplace
-        self._next: TrialCommand | HoldTrial | None = command
+    def __init__(self, context: SegmentContext, command: TrialCommand | SuspendTrial) -> None:
+        self._context = context
+        self._next: TrialCommand | SuspendTrial | None = command
         self._opened = time.monotonic()
-        self._gift: asyncio.Future[TrialCommand | HoldTrial | None] | None = None
+        self._mailbox: asyncio.Future[TrialCommand | SuspendTrial | None] | None = None
         self._story: list[str] = []
         self.lease: Lease | None = None
         """The trial that waits in this segment for its decision; None: any launch is welcome."""
-        self.is_errand = isinstance(command, Order)
+        self.is_taskless = isinstance(command, Order)
         """Whether it only ends a lease for which no task run is open: it gets none of its own."""
         self.trial_ids = [command.trial_id]
         """The trials that it served, in order."""
-        self.outlet = Outlet(_LibraryLog(), workplace.total_output)
+        self.outlet = RateLimitedLog(_LibraryLog(), context.total_output)
         """Where the lines go that its trials print."""
         self.title = self._title(command)
 
@@ -176,36 +176,36 @@ class Segment:
         more = len(self._story) - _MAX_TOLD
         return f"{told} and {more} more" if more > 0 else told
 
-    def give(self, command: TrialCommand | HoldTrial | None) -> bool:
+    def give(self, command: TrialCommand | SuspendTrial | None) -> bool:
         """Hand the waiting segment a command (None: close); False when it no longer waits."""
-        if self._gift is None or self._gift.done():
+        if self._mailbox is None or self._mailbox.done():
             return False
-        self._gift.set_result(command)
+        self._mailbox.set_result(command)
         return True
 
-    def _title(self, command: TrialCommand | HoldTrial) -> str:
-        lease = self._workplace.leases.get(command.trial_id)
+    def _title(self, command: TrialCommand | SuspendTrial) -> str:
+        lease = self._context.leases.get(command.trial_id)
         begins = command.iteration if isinstance(command, LaunchSegment) else lease.iteration if lease else 0
         if isinstance(command, Order):
             return command.trial_id
         return f"{command.trial_id} [{begins} to {'end' if command.until is None else command.until}]"
 
-    async def _wait_for_work(self) -> TrialCommand | HoldTrial | None:
-        left = self._workplace.open_s - (time.monotonic() - self._opened)
-        if left > 0 and not self.is_errand:
-            self._gift = asyncio.get_running_loop().create_future()
-            self._workplace.park(self)
+    async def _wait_for_work(self) -> TrialCommand | SuspendTrial | None:
+        left = self._context.open_s - (time.monotonic() - self._opened)
+        if left > 0 and not self.is_taskless:
+            self._mailbox = asyncio.get_running_loop().create_future()
+            self._context.park(self)
             try:
-                await asyncio.wait({self._gift}, timeout=left)
+                await asyncio.wait({self._mailbox}, timeout=left)
             finally:
-                self._workplace.unpark(self)
-            if self._gift.done():
-                return self._gift.result()
+                self._context.unpark(self)
+            if self._mailbox.done():
+                return self._mailbox.result()
         if self.lease is not None:
             self.lease.segment = None
         return None
 
-    async def _carry_out(self, command: TrialCommand | HoldTrial) -> None:
+    async def _carry_out(self, command: TrialCommand | SuspendTrial) -> None:
         lease = self._lease_for(command)
         if lease is None:
             return
@@ -221,20 +221,24 @@ class Segment:
                         checkpoint=command.checkpoint,
                     )
                     if worker := await self._supplied(lease):
-                        await self._train(lease, worker, start, Stretch(command.until, command.save_at))
+                        await self._train(
+                            lease, worker, start, AdvanceRequest(command.until, command.save_at)
+                        )
                 case ContinueTrial():
-                    stretch = Stretch(command.until, command.save_at, command.config, command.checkpoint)
+                    stretch = AdvanceRequest(
+                        command.until, command.save_at, command.config, command.checkpoint
+                    )
                     if worker := lease.worker:
                         await self._train(lease, worker, None, stretch)
-                case PauseTrial() | StopTrial() | HoldTrial():
+                case PauseTrial() | StopTrial() | SuspendTrial():
                     if worker := lease.worker:
-                        await self._obey(lease, worker, command)
+                        await self._execute_order(lease, worker, command)
         except WorkerFault as fault:
             await self._fault(lease, fault)
 
-    def _lease_for(self, command: TrialCommand | HoldTrial) -> Lease | None:
+    def _lease_for(self, command: TrialCommand | SuspendTrial) -> Lease | None:
         """The lease that the command is for; None when that one is over."""
-        lease = self._workplace.leases.get(command.trial_id)
+        lease = self._context.leases.get(command.trial_id)
         if lease is None or lease.number != command.lease:
             return None
         lease.segment = self
@@ -256,19 +260,19 @@ class Segment:
         return lease.supply.result()
 
     async def _train(
-        self, lease: Lease, worker: Worker, start: StartTrial | None, stretch: Stretch | None
+        self, lease: Lease, worker: Worker, start: StartTrial | None, stretch: AdvanceRequest | None
     ) -> None:
         begun = lease.iteration
-        worker.listener.serve(lease.trial_id, self.outlet)
+        worker.worker_output.serve(lease.trial_id, self.outlet)
         while True:
-            await self._workplace.backlog.wait_for_room(unless=lambda: lease.order)
-            batch = await worker.advance(start, stretch, batch_s=self._workplace.batch_s)
+            await self._context.backlog.wait_for_room(unless=lambda: lease.order)
+            batch = await worker.advance(start, stretch, batch_s=self._context.batch_s)
             start = stretch = None
             if batch.results:
                 lease.iteration = batch.results[-1].iteration
             if batch.outcome is not Outcome.RUNNING:
                 self._story.append(f"{lease.trial_id} [{begun} to {lease.iteration}]")
-            self._workplace.emit(*events_of(lease.trial_id, lease.number, batch))
+            self._context.emit(*events_of(lease.trial_id, lease.number, batch))
             if batch.outcome is Outcome.COMPLETED:
                 self._end(lease, worker, TrialCompleted(lease.trial_id, lease.number, batch.reason))
                 return
@@ -276,17 +280,17 @@ class Segment:
                 if lease.order is not None:  # the interrupt came before the trial's start, which forgets it
                     await worker.interrupt()
             elif lease.order is not None:
-                await self._obey(lease, worker, lease.order)
+                await self._execute_order(lease, worker, lease.order)
                 return
             elif batch.outcome is Outcome.WAITS:
                 return
 
-    async def _obey(self, lease: Lease, worker: Worker, order: Order) -> None:
-        if isinstance(order, HoldTrial):
-            await self._hold(lease, worker)
+    async def _execute_order(self, lease: Lease, worker: Worker, order: Order) -> None:
+        if isinstance(order, SuspendTrial):
+            await self._suspend(lease, worker)
             return
         pauses = isinstance(order, PauseTrial)
-        if order.save if pauses else self._workplace.checkpoint_at_end:
+        if order.save if pauses else self._context.checkpoint_at_end:
             self._emit_saved(lease, await worker.save())
         self._emit_saved(lease, await worker.finish())
         if pauses:
@@ -294,9 +298,9 @@ class Segment:
         else:
             self._end(lease, worker, TrialCompleted(lease.trial_id, lease.number, order.reason))
 
-    async def _hold(self, lease: Lease, worker: Worker) -> None:
+    async def _suspend(self, lease: Lease, worker: Worker) -> None:
         try:
-            self._workplace.emit(*saved_at_stop(lease.trial_id, lease.number, *await worker.hold()))
+            self._context.emit(*saved_at_stop(lease.trial_id, lease.number, *await worker.suspend()))
             self._emit_saved(lease, await worker.finish())
         except WorkerFault as fault:
             _log.warning("%s could not be saved at the end of the session: %s", lease.trial_id, fault.message)
@@ -304,27 +308,27 @@ class Segment:
 
     def _emit_saved(self, lease: Lease, checkpoints: tuple[CheckpointRef, ...]) -> None:
         for checkpoint in checkpoints:
-            self._workplace.emit(CheckpointSaved(lease.trial_id, lease.number, checkpoint))
+            self._context.emit(CheckpointSaved(lease.trial_id, lease.number, checkpoint))
 
     def _end(self, lease: Lease, worker: Worker, event: TrialCompleted | TrialPaused | None) -> None:
         self.lease = None
-        del self._workplace.leases[lease.trial_id]
-        self._workplace.release(worker)
+        del self._context.leases[lease.trial_id]
+        self._context.release(worker)
         if event is not None:
-            self._workplace.emit(event)
+            self._context.emit(event)
 
     async def _fault(self, lease: Lease, fault: WorkerFault) -> None:
         self.lease = None
-        del self._workplace.leases[lease.trial_id]
-        await self._workplace.discard(lease, fault)
+        del self._context.leases[lease.trial_id]
+        await self._context.discard(lease, fault)
         event = TrialFaulted(lease.trial_id, lease.number, fault.kind, fault.message, fault.traceback)
-        if self.is_errand:  # no task run that could retry: another launch opens one of its own
-            self._workplace.emit(event)
+        if self.is_taskless:  # no task run that could retry: another launch opens one of its own
+            self._context.emit(event)
         else:
-            self._gift = asyncio.get_running_loop().create_future()
-            self._workplace.await_verdict(lease.trial_id, self)
-            self._workplace.emit(event)
-            self._next = await self._gift
+            self._mailbox = asyncio.get_running_loop().create_future()
+            self._context.await_retry(lease.trial_id, self)
+            self._context.emit(event)
+            self._next = await self._mailbox
         raise SegmentFault(
             f"{lease.trial_id}: {fault.message}",
             fault.traceback,

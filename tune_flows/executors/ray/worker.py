@@ -17,9 +17,9 @@ from tune_flows.core.events import FaultKind
 from tune_flows.core.trial import CheckpointRef
 from tune_flows.executors.bundles import Bundles
 from tune_flows.executors.ray.worker_faults import WorkerFault, translated
-from tune_flows.executors.ray.worker_output import Listener, Whereabouts, is_noise, is_own_file
+from tune_flows.executors.ray.worker_output import WorkerLocation, WorkerOutput, is_noise, is_own_file
 from tune_flows.executors.resources import Resources
-from tune_flows.worker.host import Batch, Outcome, StartTrial, Stretch, TrialHost
+from tune_flows.worker.host import AdvanceRequest, Batch, Outcome, StartTrial, TrialHost
 from tune_flows.worker.output import Capture, Output
 
 __all__ = ["Worker"]
@@ -57,9 +57,9 @@ class HostActor:
         self._error: BaseException | None = None
 
     @_signal
-    def ready(self) -> Whereabouts:
+    def ready(self) -> WorkerLocation:
         """Where the worker is; the answer says that it is there."""
-        return Whereabouts(ray.get_runtime_context().get_node_id(), self._capture.places())
+        return WorkerLocation(ray.get_runtime_context().get_node_id(), self._capture.places())
 
     @_signal
     def output(self, whole: bool) -> Output | None:
@@ -67,9 +67,9 @@ class HostActor:
         return self._capture.take(whole=whole)
 
     @_signal
-    def silent_s(self) -> float:
+    def idle_s(self) -> float:
         """Seconds since the call under way last showed a sign of life."""
-        return self._host.silent_s
+        return self._host.idle_s
 
     @_signal
     def original_error(self) -> bytes | None:
@@ -79,7 +79,9 @@ class HostActor:
         except Exception:  # whatever an exception of the user's does when it is pickled
             return None
 
-    def advance(self, start: StartTrial | None, stretch: Stretch | None, batch_s: float) -> Heard[Batch]:
+    def advance(
+        self, start: StartTrial | None, stretch: AdvanceRequest | None, batch_s: float
+    ) -> Heard[Batch]:
         """Train on; with `start`, on a new trial."""
         try:
             if start is not None:
@@ -95,9 +97,9 @@ class HostActor:
         """Save a checkpoint of the waiting trial; all that were not handed over yet."""
         return self._host.save(), self._capture.take()
 
-    def hold(self) -> Heard[tuple[tuple[CheckpointRef, ...], CheckpointRef | None]]:
+    def suspend(self) -> Heard[tuple[tuple[CheckpointRef, ...], CheckpointRef | None]]:
         """Save the waiting trial for the next session."""
-        return self._host.hold(), self._capture.take()
+        return self._host.suspend(), self._capture.take()
 
     def finish(self) -> Heard[tuple[tuple[CheckpointRef, ...], bool]]:
         """End the waiting trial in order; its last checkpoints, and whether the process is stuck."""
@@ -139,19 +141,21 @@ class Worker:
             scheduling_strategy=_first_bundle_of(self._group) if self._group is not None else None,
         )
         self._actor: Any = actors.remote(host, dict(objects))
-        self.listener = Listener(self._actor.output.remote)
+        self.worker_output = WorkerOutput(self._actor.output.remote)
         """Hears what the trainable prints."""
 
     async def ready(self) -> None:
         """Wait until the worker has found a place and answers."""
         with translated():
-            self.listener.whereabouts = await self._actor.ready.remote()
+            self.worker_output.whereabouts = await self._actor.ready.remote()
 
-    async def advance(self, start: StartTrial | None, stretch: Stretch | None, *, batch_s: float) -> Batch:
+    async def advance(
+        self, start: StartTrial | None, stretch: AdvanceRequest | None, *, batch_s: float
+    ) -> Batch:
         """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
         batch: Batch = await self._watched(self._actor.advance.remote(start, stretch, batch_s))
         self.is_stuck = batch.stuck
-        if self._step_timeout_s is not None and batch.silent_s >= self._step_timeout_s:
+        if self._step_timeout_s is not None and batch.idle_s >= self._step_timeout_s:
             raise self._hung()
         return batch
 
@@ -159,9 +163,9 @@ class Worker:
         """Save a checkpoint of the waiting trial; all that were not handed over yet."""
         return await self._watched(self._actor.save.remote())
 
-    async def hold(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
-        """Save the waiting trial for the next session; see `TrialHost.hold`."""
-        return await self._watched(self._actor.hold.remote())
+    async def suspend(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
+        """Save the waiting trial for the next session; see `TrialHost.suspend`."""
+        return await self._watched(self._actor.suspend.remote())
 
     async def finish(self) -> tuple[CheckpointRef, ...]:
         """End the waiting trial in order; the checkpoints that were not handed over yet."""
@@ -187,7 +191,7 @@ class Worker:
         """Let the trial clean up; a worker that is gone has nothing to clean."""
         with contextlib.suppress(WorkerFault), translated():
             _, output = await self._actor.close.remote()
-            self.listener.hear(output)
+            self.worker_output.hear(output)
 
     def kill(self) -> None:
         """End the worker's process, and what it has started in its bundles."""
@@ -198,10 +202,10 @@ class Worker:
 
     async def _watched(self, answer: Awaitable[Heard[T]]) -> T:
         """The answer; what was printed goes its own way, also while the call takes long."""
-        with self.listener.listening():
+        with self.worker_output.listening():
             value, output = await self._unless_hung(answer)
-        await self.listener.settle()
-        self.listener.hear(output)
+        await self.worker_output.settle()
+        self.worker_output.hear(output)
         return value
 
     async def _unless_hung(self, answer: Awaitable[T]) -> T:
@@ -212,10 +216,10 @@ class Worker:
             call = asyncio.ensure_future(_awaited(answer))
             wait_s = self._step_timeout_s
             while not (await asyncio.wait({call}, timeout=wait_s))[0]:
-                silent_s = await self._silent_s()
-                if silent_s is None or silent_s >= self._step_timeout_s:
+                idle_s = await self._silent_s()
+                if idle_s is None or idle_s >= self._step_timeout_s:
                     break
-                wait_s = max(self._step_timeout_s - silent_s, _SHORTEST_WAIT_S)
+                wait_s = max(self._step_timeout_s - idle_s, _SHORTEST_WAIT_S)
             else:
                 return call.result()
         self.kill()
@@ -232,7 +236,7 @@ class Worker:
         """Seconds without a sign of life; None: the process does not even answer."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await self._actor.silent_s.remote()
+                return await self._actor.idle_s.remote()
         except TimeoutError:
             return None
 

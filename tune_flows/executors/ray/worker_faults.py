@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import ray.exceptions
 
-from tune_flows.core.blame import blamed
+from tune_flows.core.blame import classify_error
 from tune_flows.core.events import FaultKind
 
 __all__ = ["WorkerFault", "translated"]
@@ -44,7 +44,7 @@ def translated() -> Generator[None]:
 
 def _fault_of(error: Exception) -> WorkerFault:
     if isinstance(error, ray.exceptions.RayTaskError):
-        return WorkerFault(*blamed(getattr(error, "cause", None)))  # it has no type
+        return WorkerFault(*classify_error(getattr(error, "cause", None)))  # it has no type
     text = str(error)
     if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
         # What runs there is the import of the trainable's module and of what it was given.

@@ -21,10 +21,10 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_flows.executors.ray.rate_limited_log import Outlet
+from tune_flows.executors.ray.rate_limited_log import RateLimitedLog
 from tune_flows.worker.output import Line, LogPlace, Output, lines_since
 
-__all__ = ["Listener", "Whereabouts", "is_noise", "is_own_file"]
+__all__ = ["WorkerLocation", "WorkerOutput", "is_noise", "is_own_file"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +35,14 @@ _READ_S = 3.0
 """Seconds within which the log files of a worker that is gone must be read on another node."""
 
 _LOGGED = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ([\w.]+): (.*)")
-"""A log record as it is written to the file, see `LastResort`."""
+"""A log record as it is written to the file, see `FallbackHandler`."""
 _NOISE = re.compile(
     r":(job_id|actor_name|task_name):"  # by which Ray's log monitor tells whose lines follow
     r"|\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z] \d+ \d+\] "  # what Ray's C++ code logs
 )
 
 
-class Whereabouts(NamedTuple):
+class WorkerLocation(NamedTuple):
     """Where a worker runs, and where its output lies."""
 
     node_id: str
@@ -59,7 +59,7 @@ def is_own_file(path: str) -> bool:
     return f"-{os.getpid()}." in os.path.basename(path)
 
 
-class Listener:
+class WorkerOutput:
     """The ear at one worker.
 
     Args:
@@ -68,16 +68,16 @@ class Listener:
     """
 
     def __init__(self, ask: Callable[[bool], Awaitable[Output | None]], *, ask_s: float = _ASK_S) -> None:
-        self._outlet: Outlet | None = None
+        self._outlet: RateLimitedLog | None = None
         self._trial_id = ""
-        self.whereabouts: Whereabouts | None = None
+        self.whereabouts: WorkerLocation | None = None
         """Where the worker runs; None: it has never answered."""
         self._ask = ask
         self._ask_s = ask_s
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
 
-    def serve(self, trial_id: str, outlet: Outlet) -> None:
+    def serve(self, trial_id: str, outlet: RateLimitedLog) -> None:
         """From now on, and until the next call, the worker trains this trial, and lines go there."""
         self._trial_id, self._outlet = trial_id, outlet
 
@@ -105,7 +105,7 @@ class Listener:
         if self._asking is not None:
             await asyncio.wait({self._asking}, timeout=_ANSWER_S)
 
-    async def last_words(self) -> None:
+    async def drain(self) -> None:
         """All that is left, once the worker has faulted: from itself, or from its files if it is gone."""
         await self.settle()
         try:

@@ -16,7 +16,7 @@ from tune_flows.core.events import FaultKind
 from tune_flows.executors.ray.worker import Worker
 from tune_flows.executors.ray.worker_faults import WorkerFault
 
-__all__ = ["Workforce"]
+__all__ = ["WorkerPool"]
 
 _FRESH_S = 1.0
 """Seconds for which a worker that was given back counts as alive."""
@@ -26,7 +26,7 @@ _ANSWER_S = 5.0
 """Seconds within which an idle worker must answer to be used again."""
 
 
-class Workforce:
+class WorkerPool:
     """Hands out workers. Belongs to one event loop.
 
     Args:
@@ -75,13 +75,13 @@ class Workforce:
         else:
             worker.kill()
 
-    def shed(self) -> None:
+    def trim(self) -> None:
         """End workers that nobody waits for and that have not found a place: there may be none any more."""
         for worker in list(self._starting)[len(self._waiting) :]:
             self._starting.pop(worker).cancel()
             worker.kill()
 
-    def dismiss(self) -> list[Worker]:
+    def close(self) -> list[Worker]:
         """No worker is handed out any more; those without a trial, for the caller to end."""
         starting, self._starting = self._starting, {}
         for task in starting.values():

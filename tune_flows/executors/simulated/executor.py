@@ -15,18 +15,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tune_flows.core.blame import blamed
+from tune_flows.core.blame import classify_error
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial, TrialCommand
 from tune_flows.core.errors import InfrastructureError, InvalidParameter, InvalidTransition, TrainableError
 from tune_flows.core.events import Event, TrialCompleted, TrialFaulted, TrialPaused
 from tune_flows.executors.base import saved_at_stop
-from tune_flows.executors.simulated.in_flight import StepUnderWay
+from tune_flows.executors.simulated.in_flight import StepInFlight
 from tune_flows.executors.simulated.lease import VirtualClock, VirtualLease, VirtualWorker
 from tune_flows.executors.simulated.memory_checkpoints import MemoryCheckpoints
 from tune_flows.stoppers.thresholds import StopCriteria
 from tune_flows.trainable.resolve import resolve_trainable
 from tune_flows.worker.checkpoint_backend import CheckpointTransport
-from tune_flows.worker.host import Batch, Outcome, StartTrial, Stretch, TrialHost
+from tune_flows.worker.host import AdvanceRequest, Batch, Outcome, StartTrial, TrialHost
 from tune_flows.worker.progress_tracker import Criteria
 from tune_flows.worker.user_code import trainable_error
 
@@ -71,7 +71,7 @@ class SimulatedExecutor:
         checkpoint_at_end: bool = False,
         batch_steps: int = 1,
         start_time: float = 0.0,
-        under_way: Mapping[str, StepUnderWay] | None = None,
+        under_way: Mapping[str, StepInFlight] | None = None,
         fault: Callable[[str, int, int], Exception | None] | None = None,
     ) -> None:
         if slots < 1:
@@ -147,7 +147,7 @@ class SimulatedExecutor:
             lease.waits = False  # that was said
             events += lease.hand_out()
             if lease.started and lease.clone is None:  # else it stands where no trial goes on from
-                saved = lease.worker.host.hold()
+                saved = lease.worker.host.suspend()
                 events += saved_at_stop(lease.launch.trial_id, lease.launch.lease, *saved)
         return events
 
@@ -168,7 +168,7 @@ class SimulatedExecutor:
             )
         begins = command.checkpoint.iteration if command.checkpoint else 0
         worker = self._idle.pop() if self._idle else self._new_worker()
-        step = self._under_way.pop(command.trial_id, None) or StepUnderWay(self._now, begins)
+        step = self._under_way.pop(command.trial_id, None) or StepInFlight(self._now, begins)
         lease = VirtualLease(command, worker, command.config, begins, step, command.until, command.save_at)
         self._leases[command.trial_id] = lease
         self._schedule_step(lease)
@@ -180,7 +180,7 @@ class SimulatedExecutor:
         lease.until, lease.save_at = command.until, command.save_at
         if command.config is not None:
             lease.clone, lease.config = command, command.config
-        lease.step = StepUnderWay(self._now, lease.iteration)
+        lease.step = StepInFlight(self._now, lease.iteration)
         self._schedule_step(lease)
 
     def _schedule_step(self, lease: VirtualLease) -> None:
@@ -222,14 +222,14 @@ class SimulatedExecutor:
             if lease.order is None or not lease.is_between_steps(at):
                 end = self._step(lease, at)
             if end is None and lease.order is not None:
-                end = self._obey(lease, lease.order)
+                end = self._execute_order(lease, lease.order)
         except (TrainableError, InfrastructureError) as error:
             end = self._lost(lease, error)
         if end is not None:
             self._release(lease, end)
             return [*lease.hand_out(), end]
         if not lease.waits:
-            lease.step = StepUnderWay(at, lease.iteration)
+            lease.step = StepInFlight(at, lease.iteration)
             self._schedule_step(lease)
             if len(lease.results) < self._batch_steps:
                 return []
@@ -254,15 +254,17 @@ class SimulatedExecutor:
             host.start(_start_of(lease.launch))
         clone, lease.clone = lease.clone, None
         config, checkpoint = (clone.config, clone.checkpoint) if clone is not None else (None, None)
-        batch = host.advance(Stretch(goal, lease.save_at, config, checkpoint), batch_s=math.inf)
-        lease.hold(batch)
+        batch = host.advance(AdvanceRequest(goal, lease.save_at, config, checkpoint), batch_s=math.inf)
+        lease.suspend(batch)
         if batch.outcome is Outcome.RUNNING:  # that was what came before a fault; the next call raises it
             batch = host.advance(None, batch_s=math.inf)
-            lease.hold(batch)
+            lease.suspend(batch)
         lease.started, lease.iteration = True, goal
         return batch
 
-    def _obey(self, lease: VirtualLease, order: PauseTrial | StopTrial) -> TrialPaused | TrialCompleted:
+    def _execute_order(
+        self, lease: VirtualLease, order: PauseTrial | StopTrial
+    ) -> TrialPaused | TrialCompleted:
         if not lease.started and lease.iteration < lease.step.iteration:
             self._train(lease, lease.step.iteration, self._now)  # what it had done before the interruption
         save = order.save if isinstance(order, PauseTrial) else self._checkpoint_at_end
@@ -273,7 +275,7 @@ class SimulatedExecutor:
 
     def _lost(self, lease: VirtualLease, error: TrainableError | InfrastructureError) -> TrialFaulted:
         lease.worker.host.close()
-        return TrialFaulted(lease.launch.trial_id, lease.launch.lease, *blamed(error))
+        return TrialFaulted(lease.launch.trial_id, lease.launch.lease, *classify_error(error))
 
     def _release(self, lease: VirtualLease, end: _End) -> None:
         del self._leases[lease.launch.trial_id]

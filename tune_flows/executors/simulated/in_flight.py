@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tune_flows.core.decisions import Record, TrialLaunched
-from tune_flows.core.events import Event, ResultsReported, TrialFaulted
+from tune_flows.core.events import ResultsReported, TrialFaulted
 from tune_flows.core.state import ExperimentState
 from tune_flows.core.trial import Action, Trial, TrialStatus
 
-__all__ = ["StepUnderWay", "steps_under_way"]
+__all__ = ["StepInFlight", "steps_under_way"]
 
 
 @dataclass(frozen=True, slots=True)
-class StepUnderWay:
+class StepInFlight:
     """Where a trial stood when the training step under way began."""
 
     since: float
@@ -25,7 +25,9 @@ class StepUnderWay:
     """Iterations done by then."""
 
 
-def steps_under_way(history: Iterable[tuple[float, Sequence[Event | Record]]]) -> dict[str, StepUnderWay]:
+def steps_under_way(
+    history: Iterable[tuple[float, Sequence[Record]]],
+) -> dict[str, StepInFlight]:
     """By trial the step that it was taking at the end of a history, for `SimulatedExecutor`.
 
     A step began with the newest journalled result of its trial, or with the launch if there is none since. A
@@ -35,7 +37,7 @@ def steps_under_way(history: Iterable[tuple[float, Sequence[Event | Record]]]) -
         history: The loop iterations of a journal, from its beginning (`experiment.history`).
     """
     state = ExperimentState()
-    steps: dict[str, StepUnderWay] = {}
+    steps: dict[str, StepInFlight] = {}
     for at, records in history:
         for record in records:
             _begin(steps, state, record, at)
@@ -49,15 +51,15 @@ def _trains(trial: Trial) -> bool:
     return trial.status in (TrialStatus.RUNNING, TrialStatus.PENDING) and trial.pending is not Action.PAUSE
 
 
-def _begin(steps: dict[str, StepUnderWay], state: ExperimentState, record: Event | Record, at: float) -> None:
+def _begin(steps: dict[str, StepInFlight], state: ExperimentState, record: Record, at: float) -> None:
     match record:
         case ResultsReported():
             for result in state.fresh(record)[-1:]:
-                steps[record.trial_id] = StepUnderWay(result.timestamp, result.iteration)
+                steps[record.trial_id] = StepInFlight(result.timestamp, result.iteration)
         case TrialFaulted() if state.holder(record.trial_id, record.lease):
             steps.pop(record.trial_id, None)  # tried again, it begins anew
         case TrialLaunched():
             checkpoint = state.trials[record.trial_id].start
-            steps.setdefault(record.trial_id, StepUnderWay(at, checkpoint.iteration if checkpoint else 0))
+            steps.setdefault(record.trial_id, StepInFlight(at, checkpoint.iteration if checkpoint else 0))
         case _:
             pass

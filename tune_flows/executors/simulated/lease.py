@@ -8,7 +8,7 @@ from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, S
 from tune_flows.core.events import Event
 from tune_flows.core.trial import CheckpointRef, Result
 from tune_flows.executors.base import events_of
-from tune_flows.executors.simulated.in_flight import StepUnderWay
+from tune_flows.executors.simulated.in_flight import StepInFlight
 from tune_flows.worker.host import Batch, Outcome, TrialHost
 from tune_flows.worker.step_clock import StepClock
 
@@ -53,7 +53,7 @@ class VirtualLease:
     config: dict[str, Any]
     iteration: int
     """Iterations done, from the checkpoint on."""
-    step: StepUnderWay
+    step: StepInFlight
     until: int | None
     save_at: int | None
     clone: ContinueTrial | None = None
@@ -79,7 +79,7 @@ class VirtualLease:
         """Whether no step is under way, or one that has only just begun."""
         return self.waits or self.step.since == now
 
-    def hold(self, batch: Batch) -> None:
+    def suspend(self, batch: Batch) -> None:
         """Keep what a batch brought until it is handed out."""
         self.results += batch.results
         self.checkpoints += batch.checkpoints

@@ -55,7 +55,7 @@ class MemoryCheckpoints:
         """Forget a checkpoint; none there is fine."""
         self._saved.pop(str(ref["path"]), None)
 
-    def give_up(self, after_s: float = 0.0) -> None:
+    def abandon_after(self, after_s: float = 0.0) -> None:
         """Memory always answers: there is nothing to give up."""
 
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:

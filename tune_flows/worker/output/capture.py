@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-from tune_flows.worker.output.ear import Ear
 from tune_flows.worker.output.line import Output
+from tune_flows.worker.output.line_sink import LineSink
 from tune_flows.worker.output.log_file import LogPlace
-from tune_flows.worker.output.records import Audience
-from tune_flows.worker.output.stream import HeardStream, LastResort, own_files
+from tune_flows.worker.output.records import RecordFilter
+from tune_flows.worker.output.stream import FallbackHandler, TeeStream, own_files
 
 __all__ = ["Capture"]
 
@@ -48,12 +48,12 @@ class Capture:
         noisy_loggers: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.audience = Audience(noisy=frozenset(noisy_loggers))
+        self.audience = RecordFilter(noisy=frozenset(noisy_loggers))
         """Decides which log records are heard."""
-        self._ear = Ear(self.audience, noise, clock)
+        self._ear = LineSink(self.audience, noise, clock)
         self._is_own = is_own
         self._lock = threading.RLock()  # a signal handler may print while its thread is in here
-        self._streams: tuple[HeardStream, ...] = ()
+        self._streams: tuple[TeeStream, ...] = ()
         self._before: tuple[Any, ...] = ()
 
     def install(self) -> None:
@@ -61,11 +61,11 @@ class Capture:
         root = logging.getLogger()
         self._before = sys.stdout, sys.stderr, logging.lastResort, root.level
         out_file, err_file = own_files((sys.stdout, sys.stderr), self._is_own)
-        out = HeardStream("stdout", sys.stdout, out_file, self._ear, self._lock)
-        err = HeardStream("stderr", sys.stderr, err_file, self._ear, self._lock)
+        out = TeeStream("stdout", sys.stdout, out_file, self._ear, self._lock)
+        err = TeeStream("stderr", sys.stderr, err_file, self._ear, self._lock)
         self._streams = (out, err)
         sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
-        logging.lastResort = cast("Any", LastResort(err))
+        logging.lastResort = cast("Any", FallbackHandler(err))
         for handler in root.handlers:  # configured while the user's modules were imported
             for stream in self._streams:
                 if isinstance(handler, logging.StreamHandler) and handler.stream is stream.original:

@@ -10,10 +10,10 @@ import site
 import sysconfig
 from functools import lru_cache
 
-__all__ = ["Audience"]
+__all__ = ["RecordFilter"]
 
 
-class Audience:
+class RecordFilter:
     """Decides whether a record is shown.
 
     Args:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Self, TextIO, TypeVar
 
-from tune_flows.worker.output.ear import Ear
+from tune_flows.worker.output.line_sink import LineSink
 from tune_flows.worker.output.log_file import LogFile, LogPlace, Passage
 from tune_flows.worker.output.text import Assembler
 
-__all__ = ["HeardStream", "LastResort", "own_files"]
+__all__ = ["FallbackHandler", "TeeStream", "own_files"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class _Process:
 os.register_at_fork(after_in_child=_Process.forked)
 
 
-class HeardStream:
+class TeeStream:
     """Passes everything on to the stream of before, and has it heard.
 
     Args:
@@ -49,7 +49,12 @@ class HeardStream:
     """
 
     def __init__(
-        self, name: str, original: TextIO, file: LogFile | None, ear: Ear, lock: AbstractContextManager[Any]
+        self,
+        name: str,
+        original: TextIO,
+        file: LogFile | None,
+        ear: LineSink,
+        lock: AbstractContextManager[Any],
     ) -> None:
         self.name = name
         self.original = original
@@ -187,14 +192,14 @@ class HeardStream:
             self._ear.hear_others(self.name, self._assembler.feed(self._decoder.decode(part)))
 
 
-class LastResort(logging.Handler):
+class FallbackHandler(logging.Handler):
     """The handler of last resort: takes the records that no handler of the user's takes.
 
     Args:
         stream: Where they are written to.
     """
 
-    def __init__(self, stream: HeardStream) -> None:
+    def __init__(self, stream: TeeStream) -> None:
         super().__init__()
         self._stream = stream
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from tune_flows.results.view import ExperimentView
 
-__all__ = ["described", "pictured", "trials_table"]
+__all__ = ["described", "plot_data", "trials_table"]
 
 
-def pictured(view: "ExperimentView", session: Session | None, *, limit: int | None) -> "Group":
+def plot_data(view: "ExperimentView", session: Session | None, *, limit: int | None) -> "Group":
     """The summary and the table.
 
     Args:

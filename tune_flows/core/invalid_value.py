@@ -5,10 +5,10 @@ from difflib import get_close_matches
 
 from tune_flows.core.errors import InvalidParameter
 
-__all__ = ["Rejected", "closest"]
+__all__ = ["InvalidValue", "closest"]
 
 
-class Rejected(ValueError):
+class InvalidValue(ValueError):
     """Why a value cannot be, raised where the parameter's name is not known, as in pydantic validators.
 
     Args:
@@ -23,9 +23,9 @@ class Rejected(ValueError):
         self.got, self.expected, self.hint, self.where = got, expected, hint, where
 
     def __str__(self) -> str:
-        return str(self.named("")).removeprefix(": ")
+        return str(self.for_parameter("")).removeprefix(": ")
 
-    def named(self, parameter: str) -> InvalidParameter:
+    def for_parameter(self, parameter: str) -> InvalidParameter:
         """The error for the caller."""
         return InvalidParameter.of(f"{parameter}{self.where}", self.got, self.expected, self.hint)
 

@@ -3,15 +3,15 @@
 import logging
 from collections.abc import Callable, Iterable
 
+from tune_flows.worker.output.head_tail_buffer import HeadTailBuffer
 from tune_flows.worker.output.line import Line
-from tune_flows.worker.output.records import Audience
-from tune_flows.worker.output.tape import Tape
+from tune_flows.worker.output.records import RecordFilter
 from tune_flows.worker.output.text import cleaned, shortened
 
-__all__ = ["Ear"]
+__all__ = ["LineSink"]
 
 
-class Ear:
+class LineSink:
     """Makes `Line`s for the tape. Its caller holds a lock.
 
     Args:
@@ -20,9 +20,11 @@ class Ear:
         clock: Unix time in seconds.
     """
 
-    def __init__(self, audience: Audience, noise: Callable[[str], bool], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, audience: RecordFilter, noise: Callable[[str], bool], clock: Callable[[], float]
+    ) -> None:
         self.audience = audience
-        self.tape = Tape()
+        self.tape = HeadTailBuffer()
         self.trial_id = ""
         """Whose output it is now."""
         self._noise = noise

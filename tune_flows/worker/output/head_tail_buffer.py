@@ -4,13 +4,13 @@ from collections import deque
 
 from tune_flows.worker.output.line import Line
 
-__all__ = ["Tape"]
+__all__ = ["HeadTailBuffer"]
 
 _MOST_LINES = 100
 _MOST_CHARS = 128 * 1024
 
 
-class Tape:
+class HeadTailBuffer:
     """Keeps the first and the newest lines since the last `take`, and counts those between them.
 
     The first ones say what began, the newest ones what came before an end.
