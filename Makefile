@@ -10,19 +10,25 @@ SUPPORTED := import sys; v = sys.version_info; \
 	sys.exit(None if (3, 11) <= v[:2] <= (3, 13) else "%s is Python %d.%d" % (sys.executable, v[0], v[1]))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench clean
+# `test` means its prerequisites in their order, also under `make -j`.
+.NOTPARALLEL:
+.PHONY: help install demo test lint unit integration format bench clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 13
 
 install: .venv/.installed-test ## Fill .venv with the package and everything for tests and development
 
 demo: .venv/.installed-examples ## Tune a classifier on the digits data: a Prefect pipeline on a local Ray
 	@$(BIN)/python -m tune_flows.examples.pipeline
 
-test: lint ## Run all checks: lint, types, import rules, unit tests, integration tests
+test: lint unit integration ## Run all checks: lint, types, import rules, unit tests, integration tests
+
+unit: .venv/.installed-test ## Run the unit tests: some minutes on two cores, without Ray
 	@echo "pytest: unit tests"
 	@$(BIN)/python -m pytest -m "not integration" --numprocesses auto --dist worksteal $(PYTEST_FLAGS)
+
+integration: .venv/.installed-test ## Run the integration tests: real Ray, Prefect and S3 on this machine
 	@echo "pytest: integration tests (real Ray, Prefect and S3 on this machine)"
 	@$(BIN)/python -m pytest -m integration $(PYTEST_FLAGS)
 

@@ -1,14 +1,19 @@
 """Trial schedulers: which trial runs, goes on, pauses or stops.
 
-To add a built-in kind: a file beside the others, its class in `AnyScheduler` and `SCHEDULERS`, a test class.
+The author of a scheduler imports everything from here: `TrialScheduler`, the decisions, the types of its
+methods, and `new_rng`. To add a built-in kind, see CONTRIBUTING.md.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
-from tune_flows.core.policy import parse_policy
+from tune_flows.core.decisions import CONTINUE, PAUSE, STOP, YIELD, Decision, exploit
+from tune_flows.core.objective import Objective
+from tune_flows.core.policy import Rng, new_rng, parse_policy
 from tune_flows.core.schema import FormUnion
+from tune_flows.core.space import ParamSpace
+from tune_flows.core.trial import Action, Result, Trial, TrialStatus
 from tune_flows.schedulers.asha import ASHAScheduler
 from tune_flows.schedulers.base import TrialScheduler
 from tune_flows.schedulers.fifo import FIFOScheduler
@@ -16,13 +21,27 @@ from tune_flows.schedulers.hyperband import HyperBandScheduler
 from tune_flows.schedulers.pbt import PopulationBasedTraining
 
 __all__ = [
+    "CONTINUE",
+    "PAUSE",
     "SCHEDULERS",
+    "STOP",
+    "YIELD",
     "ASHAScheduler",
+    "Action",
     "AnyScheduler",
+    "Decision",
     "FIFOScheduler",
     "HyperBandScheduler",
+    "Objective",
+    "ParamSpace",
     "PopulationBasedTraining",
+    "Result",
+    "Rng",
+    "Trial",
     "TrialScheduler",
+    "TrialStatus",
+    "exploit",
+    "new_rng",
     "parse_scheduler",
 ]
 

@@ -1,14 +1,18 @@
 """Search algorithms: which configuration is tried next.
 
-To add a built-in kind: a file beside the others, its class in `AnySearchAlg` and `SEARCH_ALGS`, a test class.
+The author of a search algorithm imports everything from here: `SearchAlg`, the types of its methods, and
+`new_rng`. To add a built-in kind, see CONTRIBUTING.md.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
-from tune_flows.core.policy import parse_policy
+from tune_flows.core.objective import Objective
+from tune_flows.core.policy import Rng, new_rng, parse_policy
 from tune_flows.core.schema import FormUnion
+from tune_flows.core.space import ParamSpace
+from tune_flows.core.trial import Result, Trial, TrialStatus
 from tune_flows.search.base import FINISHED, Finished, SearchAlg
 from tune_flows.search.grid import GridSearch
 from tune_flows.search.optuna import OptunaSearch
@@ -20,9 +24,16 @@ __all__ = [
     "AnySearchAlg",
     "Finished",
     "GridSearch",
+    "Objective",
     "OptunaSearch",
+    "ParamSpace",
     "RandomSearch",
+    "Result",
+    "Rng",
     "SearchAlg",
+    "Trial",
+    "TrialStatus",
+    "new_rng",
     "parse_search_alg",
 ]
 
