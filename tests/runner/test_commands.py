@@ -474,8 +474,8 @@ def test_a_search_that_waits_for_the_end_of_paused_trials_is_asked_again():
 @pytest.mark.parametrize(
     ("scheduler", "search", "message"),
     [
-        (unwilling(), ScriptedSearch(), "Taught chose none of the 1 waiting"),
-        (scripted(), ScriptedSearch(silent_at=list(range(9))), "TaughtSearch suggests nothing"),
+        (unwilling(), ScriptedSearch(), "Scripted chose none of the 1 waiting"),
+        (scripted(), ScriptedSearch(silent_at=list(range(9))), "ScriptedSearch suggests nothing"),
     ],
     ids=["scheduler", "search"],
 )
@@ -526,7 +526,7 @@ def test_nonsense_about_other_trials_is_an_error(others, message):
 def test_a_next_decision_that_is_not_ahead_is_an_error(number):
     scheduler = scripted()
     type(scheduler).next_decision = lambda self, trial: number
-    with pytest.raises(PolicyError, match=f"Taught.*: got {number!r} for trial-00000"):
+    with pytest.raises(PolicyError, match=f"Scripted.*: got {number!r} for trial-00000"):
         RunnerHarness(scheduler)
 
 

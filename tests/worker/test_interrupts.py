@@ -45,11 +45,11 @@ def test_interrupts_at_any_moment(trainable, upload_beside):
         for trial in range(20):
             host.start(StartTrial(f"t{trial}", 1, {}))
             done, until, saved = 0, rng.randint(1, 200), []
-            stretch = AdvanceRequest(until)
+            request = AdvanceRequest(until)
             for _ in range(20):
                 batch_s, max_results = rng.choice([0, 0.001, math.inf]), rng.choice([1, 7, 1000])
-                batch = host.advance(stretch, batch_s=batch_s, max_results=max_results)
-                stretch = None
+                batch = host.advance(request, batch_s=batch_s, max_results=max_results)
+                request = None
                 expected = list(range(done + 1, done + 1 + len(batch.results)))
                 assert [r.iteration for r in batch.results] == expected
                 assert [r.metrics["count"] for r in batch.results] == expected
@@ -59,7 +59,7 @@ def test_interrupts_at_any_moment(trainable, upload_beside):
                 if batch.outcome is Outcome.WAITS:
                     assert done == until
                     until += rng.randint(1, 200)
-                    stretch = AdvanceRequest(until)
+                    request = AdvanceRequest(until)
             saved += [checkpoint.iteration for checkpoint in host.finish(save=True)]
             at_end = [done] if trainable is Counter and done % 7 else []
             assert saved == [*range(7, done + 1, 7), *at_end]

@@ -339,7 +339,7 @@ def test_libraries_are_heard_when_they_warn(worker: Worker):
     log_from(installed, "noisy.error", logging.ERROR)
     log_from(installed, "package.info", logging.INFO)
     log_from("/home/me/train.py", "user.info", logging.INFO)
-    worker.capture.audience.own = frozenset({"package"})
+    worker.capture.record_filter.own = frozenset({"package"})
     log_from(installed, "package.more", logging.INFO)
     logging.getLogger("wanted").setLevel(logging.DEBUG)
     log_from(installed, "wanted.debug", logging.DEBUG)

@@ -52,24 +52,24 @@ def line(text: str, left_out: int = 0) -> Line:
 
 
 def test_a_tape_keeps_the_first_and_the_newest_lines_and_counts_the_others():
-    tape = HeadTailBuffer(most_lines=2)
+    lines = HeadTailBuffer(most_lines=2)
     for number in range(10):
-        tape.add(line(str(number)))
-    assert [one.text or one.left_out for one in tape.take()] == ["0", "1", 6, "8", "9"]
-    assert not tape
-    tape.add(line("again"))
-    assert tape.take() == (line("again"),)
+        lines.add(line(str(number)))
+    assert [one.text or one.left_out for one in lines.take()] == ["0", "1", 6, "8", "9"]
+    assert not lines
+    lines.add(line("again"))
+    assert lines.take() == (line("again"),)
 
 
 def test_a_tape_is_bounded_by_characters_too():
-    tape = HeadTailBuffer(most_chars=1000)
+    lines = HeadTailBuffer(most_chars=1000)
     for _ in range(50):
-        tape.add(line("x" * 300))
-    assert [len(one.text) or one.left_out for one in tape.take()] == [300, 300, 300, 44, 300, 300, 300]
+        lines.add(line("x" * 300))
+    assert [len(one.text) or one.left_out for one in lines.take()] == [300, 300, 300, 44, 300, 300, 300]
 
 
 def test_what_was_left_out_before_is_counted_as_well():
-    tape = HeadTailBuffer(most_lines=1)
+    lines = HeadTailBuffer(most_lines=1)
     for one in (line("first"), line("", left_out=40), line("last")):
-        tape.add(one)
-    assert [one.text or one.left_out for one in tape.take()] == ["first", 40, "last"]
+        lines.add(one)
+    assert [one.text or one.left_out for one in lines.take()] == ["first", 40, "last"]

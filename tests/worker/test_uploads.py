@@ -152,9 +152,9 @@ def meanwhile(work):
     assert not thread.is_alive()
 
 
-def to_the_fault(host, *stretch):
+def to_the_fault(host, *request):
     """All batches of a trial that faults, and what is told of it."""
-    batches = [host.advance(*stretch)] if stretch else []
+    batches = [host.advance(*request)] if request else []
     for _ in range(1000):
         try:
             batches.append(host.advance(None))

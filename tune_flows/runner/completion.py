@@ -46,7 +46,7 @@ class TrialCompletion:
         """
         if trial.last_result is not None:
             self._require_metric(trial)
-        self._policies.completed(trial)
+        self._policies.on_trial_complete(trial)
         self.consult()
 
     def consult(self) -> None:
@@ -56,7 +56,7 @@ class TrialCompletion:
 
     def no_new_trials(self) -> None:
         """None will come any more, or none can until paused ones go on: the scheduler decides with these."""
-        self._policies.no_new_trials()
+        self._policies.on_no_new_trials()
         self.consult()
 
     def stop_all(self, reason: str) -> None:
@@ -134,7 +134,7 @@ class TrialCompletion:
             self._dispatcher.end(trial)
         if overruled.action is not Action.STOP:
             return False
-        self._policies.completed(trial)
+        self._policies.on_trial_complete(trial)
         return True
 
     def _reason(self, action: Action) -> str:
@@ -146,7 +146,7 @@ class TrialCompletion:
             case TrialSuggested():
                 self._policies.on_trial_add(self._builder.state.trials[record.trial_id])
             case TrialOverruled(action=Action.STOP) | TrialDecided(action=Action.STOP):
-                self._policies.completed(self._builder.state.trials[record.trial_id])
+                self._policies.on_trial_complete(self._builder.state.trials[record.trial_id])
             case _:
                 pass
 

@@ -47,7 +47,7 @@ class Policies:
             return answer
         return _config(self.search_alg.suggest, answer)
 
-    def choose(self, candidates: Sequence[Trial]) -> Trial | None:
+    def choose_trial_to_run(self, candidates: Sequence[Trial]) -> Trial | None:
         """The candidate that gets the free slot, or None."""
         answer = _ask(self.scheduler.choose_trial_to_run, candidates)
         if answer is None:
@@ -75,7 +75,7 @@ class Policies:
         """The trial exists."""
         _ask(self.scheduler.on_trial_add, trial)
 
-    def result(self, trial: Trial, result: Result) -> Decision:
+    def on_trial_result(self, trial: Trial, result: Result) -> Decision:
         """Both hear of the result; the scheduler's word on it."""
         _ask(self.search_alg.on_trial_result, trial, result)
         method = self.scheduler.on_trial_result
@@ -93,18 +93,18 @@ class Policies:
             return decision
         return replace(decision, config=_config(method, decision.config))
 
-    def completed(self, trial: Trial) -> None:
+    def on_trial_complete(self, trial: Trial) -> None:
         """The trial ended in order or was stopped."""
         _ask(self.search_alg.on_trial_complete, trial)
         _ask(self.scheduler.on_trial_complete, trial)
 
-    def errored(self, trial: Trial, *, final: bool) -> None:
+    def on_trial_error(self, trial: Trial, *, final: bool) -> None:
         """The trial failed; the search algorithm hears of the final failure only."""
         _ask(self.scheduler.on_trial_error, trial, final=final)
         if final:
             _ask(self.search_alg.on_trial_error, trial)
 
-    def no_new_trials(self) -> None:
+    def on_no_new_trials(self) -> None:
         """No further trial will come, or none until paused ones go on."""
         _ask(self.scheduler.on_no_new_trials)
 

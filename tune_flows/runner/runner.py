@@ -231,7 +231,7 @@ class TrialRunner:
             self._dispatcher.send_on(self.state.trials[event.trial_id])
 
     def _on_trial_result(self, trial: Trial, result: Result) -> None:
-        proposed = self._as_record(trial, self._policies.result(trial, result))
+        proposed = self._as_record(trial, self._policies.on_trial_result(trial, result))
         decided = self._builder.decide(
             proposed, TrialDecided, trial_id=trial.trial_id, iteration=result.iteration
         )
@@ -280,7 +280,7 @@ class TrialRunner:
             self._checkpoint_gc.give_up_start(before)
         self._completion.lost(self.state.trials[trial.trial_id])
         if trial.pending is not Action.STOP:
-            self._policies.errored(self.state.trials[trial.trial_id], final=not judged.retry)
+            self._policies.on_trial_error(self.state.trials[trial.trial_id], final=not judged.retry)
             self._completion.consult()
         if not judged.retry and rules.fail_fast and self.state.stopping is None:
             self._builder.decide(StopDecided(f"fail_fast: {trial.trial_id} failed"), StopDecided)

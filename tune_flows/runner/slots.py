@@ -72,7 +72,7 @@ class Slots:
             # Told to stop already, it only owes its last checkpoint; or it lost the slot that it was granted.
             if trial.pending is not None or (trial.status is TrialStatus.PENDING and trial.lease > 0):
                 return trial
-        return self._policies.choose(waiting) if waiting else None
+        return self._policies.choose_trial_to_run(waiting) if waiting else None
 
     def _suggest(self) -> None:
         state = self._builder.state

@@ -66,7 +66,7 @@ class CheckpointUploader:
         """Whether somebody waits for the storage; from any thread."""
         return self._awaited > 0
 
-    def send(self, iteration: int, folder: Path, result: Result | None) -> None:
+    def submit(self, iteration: int, folder: Path, result: Result | None) -> None:
         """Make a folder durable as the checkpoint of `iteration`; waits for the upload before it.
 
         Args:
@@ -90,7 +90,7 @@ class CheckpointUploader:
                 upload()
             self.check()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until what was sent is durable.
 
         Raises:

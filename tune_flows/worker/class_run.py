@@ -134,7 +134,7 @@ class ClassRun:
         if must_be_durable or (self._frequency and result.iteration % self._frequency == 0):
             self._save(result.iteration, result)
         if must_be_durable:
-            self._parts.uploader.settle()
+            self._parts.uploader.flush()
 
     def _save(self, iteration: int, result: Result | None) -> None:
         uploader = self._parts.uploader
@@ -142,7 +142,7 @@ class ClassRun:
             return
         folder = self._parts.scratch.fresh()
         self._save_into(folder, iteration)
-        uploader.send(iteration, folder, result)
+        uploader.submit(iteration, folder, result)
 
     def _save_into(self, folder: Path, iteration: int) -> None:
         with user_code():

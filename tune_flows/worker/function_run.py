@@ -158,7 +158,7 @@ class FunctionRun:
             self._send(checkpoint, result)
         if result.iteration == self._tracker.save_at:
             with self._ended_by_storage():
-                self._parts.uploader.settle()
+                self._parts.uploader.flush()
         with self._condition:
             self._check_going()
             self._tracker.add(result, ends)
@@ -209,7 +209,7 @@ class FunctionRun:
         with self._ended_by_storage():
             folder = self._parts.scratch.fresh()
             self._stage(checkpoint, result.iteration, folder)
-            self._parts.uploader.send(result.iteration, folder, result)
+            self._parts.uploader.submit(result.iteration, folder, result)
 
     def _stage(self, checkpoint: Checkpoint, iteration: int, folder: Path) -> None:
         files, source, trial_id = checkpoint.as_files(), checkpoint.path, self._parts.trial_id

@@ -145,7 +145,7 @@ class TrialHost:
             raise
 
     def advance(
-        self, stretch: AdvanceRequest | None, *, batch_s: float = 1.0, max_results: int = 10_000
+        self, request: AdvanceRequest | None, *, batch_s: float = 1.0, max_results: int = 10_000
     ) -> Batch:
         """Train until the decision point, the end, an interrupt, a full batch, or `batch_s` has passed.
 
@@ -153,7 +153,7 @@ class TrialHost:
         were known; a function comes back in time, maybe with none.
 
         Args:
-            stretch: How far to train; None: as far as the call before said.
+            request: How far to train; None: as far as the call before said.
             batch_s: Seconds to gather results for; a step that takes as long is handed over at once.
             max_results: Results in one batch at most, 1 or more.
 
@@ -166,18 +166,18 @@ class TrialHost:
         try:
             if self._fault is not None:
                 raise self._fault
-            if stretch is not None:
+            if request is not None:
                 self._clock.heartbeat()
-                tracker.until, tracker.save_at = stretch.until, stretch.save_at
-                if stretch.config is not None:
-                    parts.uploader.settle()
-                    run.restart(copy.deepcopy(stretch.config), stretch.checkpoint)
+                tracker.until, tracker.save_at = request.until, request.save_at
+                if request.config is not None:
+                    parts.uploader.flush()
+                    run.restart(copy.deepcopy(request.config), request.checkpoint)
             outcome = run.advance(self._interrupted, batch_s, max_results)
             parts.uploader.check()
             if outcome is Outcome.COMPLETED:
                 if self._at_end:
                     run.save()
-                parts.uploader.settle()
+                parts.uploader.flush()
         except TuneError as fault:
             parts.uploader.wait()
             results, checkpoints = run.take(), self._arrived(parts)
@@ -213,7 +213,7 @@ class TrialHost:
         self._clock.heartbeat()
         try:
             run.save()
-            parts.uploader.settle()
+            parts.uploader.flush()
         except TuneError as fault:
             parts.uploader.wait()
             arrived = self._arrived(parts)

@@ -34,7 +34,7 @@ class ModelWorker(Worker):
         """It is."""
 
     async def advance(
-        self, start: StartTrial | None, stretch: AdvanceRequest | None, *, batch_s: float
+        self, start: StartTrial | None, request: AdvanceRequest | None, *, batch_s: float
     ) -> Batch:
         if self._faulty:
             raise WorkerFault(FaultKind.TRAINABLE, "boom", "")

@@ -225,11 +225,11 @@ class Segment:
                             lease, worker, start, AdvanceRequest(command.until, command.save_at)
                         )
                 case ContinueTrial():
-                    stretch = AdvanceRequest(
+                    request = AdvanceRequest(
                         command.until, command.save_at, command.config, command.checkpoint
                     )
                     if worker := lease.worker:
-                        await self._train(lease, worker, None, stretch)
+                        await self._train(lease, worker, None, request)
                 case PauseTrial() | StopTrial() | SuspendTrial():
                     if worker := lease.worker:
                         await self._execute_order(lease, worker, command)
@@ -260,14 +260,14 @@ class Segment:
         return lease.supply.result()
 
     async def _train(
-        self, lease: Lease, worker: Worker, start: StartTrial | None, stretch: AdvanceRequest | None
+        self, lease: Lease, worker: Worker, start: StartTrial | None, request: AdvanceRequest | None
     ) -> None:
         begun = lease.iteration
         worker.worker_output.serve(lease.trial_id, self.outlet)
         while True:
             await self._context.backlog.wait_for_room(unless=lambda: lease.order)
-            batch = await worker.advance(start, stretch, batch_s=self._context.batch_s)
-            start = stretch = None
+            batch = await worker.advance(start, request, batch_s=self._context.batch_s)
+            start = request = None
             if batch.results:
                 lease.iteration = batch.results[-1].iteration
             if batch.outcome is not Outcome.RUNNING:

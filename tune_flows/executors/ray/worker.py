@@ -49,7 +49,7 @@ class HostActor:
         self._capture = Capture(noise=is_noise, is_own=is_own_file, noisy_loggers=["ray"])
         self._capture.install()
         trainable = host["trainable"]
-        self._capture.audience.own = frozenset({trainable.identity.partition(":")[0].partition(".")[0]})
+        self._capture.record_filter.own = frozenset({trainable.identity.partition(":")[0].partition(".")[0]})
         if objects:
             values: list[Any] = ray.get(list(objects.values()))
             trainable = trainable.bind(dict(zip(objects, values, strict=True)))
@@ -80,14 +80,14 @@ class HostActor:
             return None
 
     def advance(
-        self, start: StartTrial | None, stretch: AdvanceRequest | None, batch_s: float
+        self, start: StartTrial | None, request: AdvanceRequest | None, batch_s: float
     ) -> Heard[Batch]:
         """Train on; with `start`, on a new trial."""
         try:
             if start is not None:
                 self._capture.begin(start.trial_id)
                 self._host.start(start)
-            batch = self._host.advance(stretch, batch_s=batch_s, max_results=_MAX_BATCH)
+            batch = self._host.advance(request, batch_s=batch_s, max_results=_MAX_BATCH)
         except TuneError as error:
             self._error = error.__cause__
             raise
@@ -150,10 +150,10 @@ class Worker:
             self.worker_output.whereabouts = await self._actor.ready.remote()
 
     async def advance(
-        self, start: StartTrial | None, stretch: AdvanceRequest | None, *, batch_s: float
+        self, start: StartTrial | None, request: AdvanceRequest | None, *, batch_s: float
     ) -> Batch:
         """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
-        batch: Batch = await self._watched(self._actor.advance.remote(start, stretch, batch_s))
+        batch: Batch = await self._watched(self._actor.advance.remote(start, request, batch_s))
         self.is_stuck = batch.stuck
         if self._step_timeout_s is not None and batch.idle_s >= self._step_timeout_s:
             raise self._hung()

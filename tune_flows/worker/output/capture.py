@@ -48,9 +48,9 @@ class Capture:
         noisy_loggers: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.audience = RecordFilter(noisy=frozenset(noisy_loggers))
+        self.record_filter = RecordFilter(noisy=frozenset(noisy_loggers))
         """Decides which log records are heard."""
-        self._ear = LineSink(self.audience, noise, clock)
+        self._sink = LineSink(self.record_filter, noise, clock)
         self._is_own = is_own
         self._lock = threading.RLock()  # a signal handler may print while its thread is in here
         self._streams: tuple[TeeStream, ...] = ()
@@ -61,8 +61,8 @@ class Capture:
         root = logging.getLogger()
         self._before = sys.stdout, sys.stderr, logging.lastResort, root.level
         out_file, err_file = own_files((sys.stdout, sys.stderr), self._is_own)
-        out = TeeStream("stdout", sys.stdout, out_file, self._ear, self._lock)
-        err = TeeStream("stderr", sys.stderr, err_file, self._ear, self._lock)
+        out = TeeStream("stdout", sys.stdout, out_file, self._sink, self._lock)
+        err = TeeStream("stderr", sys.stderr, err_file, self._sink, self._lock)
         self._streams = (out, err)
         sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
         logging.lastResort = cast("Any", FallbackHandler(err))
@@ -85,7 +85,7 @@ class Capture:
         """What comes from now on is this trial's."""
         with self._lock:
             self._gather(whole=True)
-            self._ear.trial_id = trial_id
+            self._sink.trial_id = trial_id
 
     def take(self, *, whole: bool = False) -> Output | None:
         """What came since the last call; None: nothing.
@@ -95,9 +95,9 @@ class Capture:
         """
         with self._lock:
             self._gather(whole=whole)
-            if not self._ear.tape:
+            if not self._sink.lines:
                 return None
-            return Output(self._ear.tape.take(), self.places())
+            return Output(self._sink.lines.take(), self.places())
 
     def places(self) -> tuple[LogPlace, ...]:
         """The files that it reads."""

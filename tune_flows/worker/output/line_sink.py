@@ -21,10 +21,10 @@ class LineSink:
     """
 
     def __init__(
-        self, audience: RecordFilter, noise: Callable[[str], bool], clock: Callable[[], float]
+        self, record_filter: RecordFilter, noise: Callable[[str], bool], clock: Callable[[], float]
     ) -> None:
-        self.audience = audience
-        self.tape = HeadTailBuffer()
+        self.record_filter = record_filter
+        self.lines = HeadTailBuffer()
         self.trial_id = ""
         """Whose output it is now."""
         self._noise = noise
@@ -33,7 +33,7 @@ class LineSink:
     def hear(self, source: str, texts: Iterable[str]) -> None:
         """Lines that this process printed."""
         for text in texts:
-            self.tape.add(Line(self.trial_id, self._clock(), logging.INFO, source, text))
+            self.lines.add(Line(self.trial_id, self._clock(), logging.INFO, source, text))
 
     def hear_others(self, source: str, texts: Iterable[str]) -> None:
         """Lines that somebody wrote to a file."""
@@ -42,9 +42,9 @@ class LineSink:
     def hear_record(self, record: logging.LogRecord, text: str) -> None:
         """A log record that is wanted, as it was formatted."""
         text = shortened("\n".join(map(cleaned, text.rstrip().split("\n"))))
-        self.tape.add(Line(self.trial_id, record.created, record.levelno, record.name, text))
+        self.lines.add(Line(self.trial_id, record.created, record.levelno, record.name, text))
 
     def miss(self, source: str, number: int) -> None:
         """So many lines were not even read."""
         if number:
-            self.tape.add(Line(self.trial_id, self._clock(), logging.INFO, source, "", number))
+            self.lines.add(Line(self.trial_id, self._clock(), logging.INFO, source, "", number))

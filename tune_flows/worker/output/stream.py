@@ -43,7 +43,7 @@ class TeeStream:
         name: `stdout` or `stderr`.
         original: The stream of before.
         file: The file that it leads to, in which others are heard; None: they are not.
-        ear: Hears it.
+        sink: Hears it.
         lock: Held while something is written, so that all streams together are heard in order. Who holds it
             waits for no lock that others may hold while they print, such as that of `logging`.
     """
@@ -53,12 +53,12 @@ class TeeStream:
         name: str,
         original: TextIO,
         file: LogFile | None,
-        ear: LineSink,
+        sink: LineSink,
         lock: AbstractContextManager[Any],
     ) -> None:
         self.name = name
         self.original = original
-        self._ear = ear
+        self._sink = sink
         self._lock = lock
         self._held: list[str] = []
         """What was written and is heard with the end of its line: there may be others to be heard before."""
@@ -91,7 +91,7 @@ class TeeStream:
         caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         if caller.f_code is _EMIT:
             record = caller.f_locals["record"]
-            self._write_record(record, text, text if self._ear.audience.wants(record) else None)
+            self._write_record(record, text, text if self._sink.record_filter.wants(record) else None)
             return len(text)
         with self._lock:
             self.original.write(text)
@@ -113,7 +113,7 @@ class TeeStream:
 
     def log(self, record: logging.LogRecord, text: str) -> None:
         """A record that no handler of the user's has taken."""
-        if not self._ear.audience.wants(record):
+        if not self._sink.record_filter.wants(record):
             return
         line = f"{record.levelname} {record.name}: {text}\n"
         if _Process.is_fork:
@@ -127,8 +127,8 @@ class TeeStream:
             self._settle()
         self._hear_others(self._asked(lambda file: file.others()))
         if whole:
-            self._ear.hear_others(self.name, self._assembler.feed(self._decoder.decode(b"", final=True)))
-            self._ear.hear_others(self.name, self._assembler.end())
+            self._sink.hear_others(self.name, self._assembler.feed(self._decoder.decode(b"", final=True)))
+            self._sink.hear_others(self.name, self._assembler.end())
             if self._file is not None:
                 self._file.end_line()
 
@@ -161,7 +161,7 @@ class TeeStream:
             self.original.flush()
             self._hear_others(self._asked(lambda file: file.wrote_apart(written)))
             if heard is not None:
-                self._ear.hear_record(record, heard)
+                self._sink.hear_record(record, heard)
 
     def _settle(self) -> None:
         """Hear what is held, or everything as it is in the file when others have written there too."""
@@ -172,7 +172,7 @@ class TeeStream:
             self.original.flush()
         found = self._asked(lambda file: file.wrote(text))
         if found is None:
-            self._ear.hear(self.name, self._assembler.feed(text))
+            self._sink.hear(self.name, self._assembler.feed(text))
         else:
             self._hear_others(found)
 
@@ -188,8 +188,8 @@ class TeeStream:
         if found is None:
             return
         for part, left_out in ((found.first, 0), (found.last, found.left_out)):
-            self._ear.miss(self.name, left_out)
-            self._ear.hear_others(self.name, self._assembler.feed(self._decoder.decode(part)))
+            self._sink.miss(self.name, left_out)
+            self._sink.hear_others(self.name, self._assembler.feed(self._decoder.decode(part)))
 
 
 class FallbackHandler(logging.Handler):
