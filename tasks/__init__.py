@@ -1,1 +1,1 @@
-"""The Prefect tasks; import them as `tune_flows.tasks`, whatever folder they lie in."""
+"""The Prefect side of tune_flows; always import it as `tune_flows.tasks`, wherever the folder is."""

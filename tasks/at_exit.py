@@ -1,13 +1,13 @@
-"""Says, when a script exits, of its cancelled flow runs that they have ended: nobody else does.
+"""Reports the cancelled flow runs of a script as Cancelled when the script exits.
 
-A run that was cancelled stays Cancelling, whatever it ends in itself, until somebody reports it Cancelled: a
-worker or `serve` does that for its runs. `tune` does it for its own as long as it looks; a run that is
-cancelled in its last seconds, and the flow that called `tune`, are for this.
+A cancelled run stays Cancelling, regardless of the state it returns, until it is reported Cancelled. A worker
+or `serve` does that for its runs, and `tune` does it for its own run while it polls the run's state. This
+module covers a run that is cancelled in its last seconds, and the flow that called `tune`.
 
 Rules of this module:
 
-- An API that is away holds the process up for some seconds at most, and nothing is printed.
-- One question for all runs of a process, however many they are.
+- An unreachable API delays the exit by a few seconds at most, and nothing is printed.
+- One query per API covers all runs of the process.
 """
 
 import atexit
@@ -25,18 +25,18 @@ from prefect.states import Cancelled
 __all__ = ["confirm_cancelled_at_exit"]
 
 _ANSWER = httpx.Timeout(3.0, connect=1.0)
-"""Seconds within which the API must answer; to connect, Prefect tries four times all the same."""
+"""Seconds within which the API must answer; Prefect still makes four attempts to connect."""
 _runs: dict[str, tuple[SettingsContext, set[UUID]]] = {}
-"""By the address of an API: the settings it is reached with, and the runs of this process that it knows."""
+"""For each API URL: the settings to reach it with, and the runs of this process that it knows."""
 
 
 def confirm_cancelled_at_exit(*run_ids: UUID) -> None:
-    """Have those of these runs that are Cancelling when this process exits reported Cancelled.
+    """Report those of these runs that are Cancelling when this process exits as Cancelled.
 
-    Call it within one of them: its API is asked, also if settings or a temporary server have changed by then.
+    Call it within one of the runs: its API is used even if settings or a temporary server change later.
     """
     if not _runs:
-        atexit.register(_confirm)  # later than Prefect the end of its temporary server, so it comes before
+        atexit.register(_confirm)  # registered after Prefect's stop of its temporary server, so it runs first
     url = str(get_client(sync_client=True).api_url)
     _, known = _runs.setdefault(url, (get_settings_context(), set()))
     known.update(run_ids)
@@ -57,5 +57,5 @@ def _confirm_at(url: str, run_ids: set[UUID]) -> None:
         get_client({"timeout": _ANSWER}, sync_client=True) as client,
     ):
         for run in client.read_flow_runs(flow_run_filter=cancelling):
-            # what else it ended in the server has not taken
+            # forced, as the server rejected any other final state
             client.set_flow_run_state(run.id, Cancelled(message="Cancelled."), force=True)

@@ -1,8 +1,8 @@
-"""The ExperimentStorage block: a storage with its credentials, which flows and people refer to by name.
+"""The ExperimentStorage block: a storage with its credentials, referred to by name.
 
     prefect block register -m tune_flows.tasks.blocks
 
-shows it in the UI's catalogue. What refers to a saved block holds its name or id, never what is in it: the
+adds it to the UI's catalogue. A reference to a saved block holds its name or id, never its contents: the
 parameter `storage_path`, `TuneResult.storage_block`, `open_experiment(url, storage="lake")`.
 """
 
@@ -49,7 +49,7 @@ _OPTIONS_URL = "https://s3fs.readthedocs.io/en/latest/#s3-compatible-storage"
 
 
 class ExperimentStorage(Block):
-    """Where experiments lie and what it takes to get there: any S3, or another storage that fsspec knows."""
+    """Where experiments are stored, and how to access it: any S3, or another storage that fsspec supports."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -103,16 +103,16 @@ class ExperimentStorage(Block):
 
     @model_serializer(mode="wrap")
     def ser_model(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:  # noqa: ANN401
-        """As JSON a saved block is a reference to itself, which is what a flow run's parameters then hold."""
+        """Serialize a saved block to JSON as a reference, which is what run parameters then hold."""
         if info.mode == "json" and info.context is None and self._block_document_id is not None:
             return {"$ref": {"block_document_id": str(self._block_document_id)}}
         return super().ser_model(handler, info)
 
     def location(self) -> Location:
-        """The storage, for `tune_flows.store`.
+        """Return the URL and the access options, for `tune_flows.store`.
 
         Raises:
-            InvalidParameter: The URL cannot be one here. Final.
+            InvalidParameter: The URL is not valid here. Final.
         """
         given = {
             "endpoint_url": self.endpoint,
@@ -130,20 +130,20 @@ class ExperimentStorage(Block):
 
 
 def load_location(name: str, *, parameter: str) -> Location:
-    """The storage that the saved block of this name stands for.
+    """Return the storage that the saved block `name` describes.
 
     Args:
-        name: Of the block document.
-        parameter: What the caller calls it, for the message.
+        name: Name of the block document.
+        parameter: The caller's parameter, for the error message.
 
     Raises:
         InvalidParameter: This Prefect API has no such block. Final.
-        StorageError: The Prefect API refused or did not answer.
+        StorageError: The Prefect API refused the request or did not answer.
     """
     load: Any = ExperimentStorage.load
     api = _without_credentials(PREFECT_API_URL.value() or "the Prefect API of this process")
     try:
-        block: ExperimentStorage = load(name, _sync=True)  # also where an event loop runs
+        block: ExperimentStorage = load(name, _sync=True)  # synchronous even in a running event loop
     except ValueError as error:
         raise InvalidParameter.of(
             parameter,
@@ -153,12 +153,12 @@ def load_location(name: str, *, parameter: str) -> Location:
         ) from error
     except HTTPError as error:
         told = _without_credentials(f"{BLOCK_PREFIX}{name}: cannot be read from {api}: {error}")
-        raise StorageError(told) from None  # the error itself may name the URL as it is
+        raise StorageError(told) from None  # the original may contain credentials
     return block.location()
 
 
 def _without_credentials(text: str) -> str:
-    """The text; of URLs in it without what is before the host."""
+    """Return the text with the user and password removed from its URLs."""
     return re.sub(r"(?<=://)[^/\s@]*@", "", text)
 
 
@@ -167,7 +167,7 @@ def _text(secret: SecretStr | None) -> str:
 
 
 class _StorageForm:
-    """Annotation of a parameter that is a folder, a URL or a block; `store.locate` checks what it gets."""
+    """Annotation of a parameter that is a folder, a URL or a block; `store.locate` checks the value."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         form = handler.generate_schema(ExperimentStorage)
@@ -176,9 +176,9 @@ class _StorageForm:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        # The schema of the block itself would let a run have a block spelled out, secrets and all, among its
-        # parameters. Prefect adds references to a definition whose title is its name, but not wherever it
-        # checks them: this one has another title, and takes them itself.
+        # The schema of the block itself would accept a whole block, secrets included, as a run's parameter.
+        # Prefect adds references to a definition whose title is its name, but not everywhere it validates:
+        # so this definition has another title and accepts references itself.
         block = handler(schema)
         definition = handler.resolve_ref_schema(block)
         definition.clear()

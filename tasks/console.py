@@ -1,4 +1,4 @@
-"""A console that breaks does not end the run: whoever showed its output, such as a worker, is gone."""
+"""Keeps a run alive when its console breaks because the reader, such as a worker, is gone."""
 
 import os
 from collections.abc import Generator
@@ -14,7 +14,7 @@ __all__ = ["console_may_break"]
 @refcounted
 @contextmanager
 def console_may_break() -> Generator[None]:
-    """A log line that nobody can read any more is dropped; rich, by which Prefect logs, would exit."""
+    """Drop log lines that no process reads any more; rich, which Prefect logs with, would exit."""
     exits = Console.on_broken_pipe
     setattr(Console, "on_broken_pipe", _go_quiet)  # noqa: B010 - its parameter is not called `self`
     try:
@@ -25,7 +25,7 @@ def console_may_break() -> Generator[None]:
 
 def _go_quiet(console: Console) -> None:
     console.quiet = True
-    with suppress(OSError, ValueError):  # a file of its own without a descriptor, or closed
+    with suppress(OSError, ValueError):  # a file without a descriptor, or a closed one
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, console.file.fileno())  # what else is printed there has no reader either
+        os.dup2(devnull, console.file.fileno())  # other output to this file has no reader either
         os.close(devnull)

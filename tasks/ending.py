@@ -1,4 +1,4 @@
-"""What becomes of the flow run when its session was stopped from outside."""
+"""The end of a flow run whose session was stopped from outside."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ _CARRIED_ON = "The experiment is saved, the next run with its name carries on."
 
 
 def ended_from_outside(watch: Watch) -> Any:  # noqa: ANN401 - a flow may return a state of its run
-    """The state that the flow run ends in, for the flow to return.
+    """Return the final state of the flow run, for the flow to return.
 
     Raises:
         Pause: The run was suspended: its process ends, and the state stays as it is.
@@ -34,13 +34,13 @@ def ended_from_outside(watch: Watch) -> Any:  # noqa: ANN401 - a flow may return
 
 
 def wait_while_paused(watch: Watch, *, ask_s: float = ASK_S) -> StopReason | None:
-    """Wait, without resources, until neither the paused run nor the one that it is part of is PAUSED.
+    """Wait, without resources, until neither the paused run nor its root run is PAUSED.
 
     Returns:
-        What came then, which is now the cause of the watch; None: the run goes on.
+        Why the run must stop now, which is also the new cause of the watch; None: the run continues.
 
     Raises:
-        FlowPauseTimeout: It was not resumed in time.
+        FlowPauseTimeout: The run was not resumed in time.
     """
     with get_client(sync_client=True) as client:
         while watch.cause is StopReason.PAUSED and watch.state is not None:

@@ -1,9 +1,9 @@
-"""The class of the flow `tune`: a Prefect flow with errors of its own, which can be narrowed for others.
+"""The class of the flow `tune`: a Prefect flow with its own errors, from which narrower flows can be made.
 
 Rules of this module:
 
-- What a caller passes reaches the flow as it is: an object stays the same object.
-- What a run shows of its parameters could be given again, on a form too, wherever it has such a form.
+- Arguments reach the flow unchanged: an object stays the same object.
+- The parameters that a run shows can be passed again, also on a form, wherever they have a JSON form.
 """
 
 import inspect
@@ -28,15 +28,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RunName = Callable[[Mapping[str, Any]], str]
-"""From the parameters of a run to its name."""
+"""Maps the parameters of a run to the name of the run."""
 
 
 def tune_flow(*, name: str, run_name: RunName) -> Callable[[Callable[P, R]], "TuneFlow[P, R]"]:
-    """Decorator that makes a function with the parameters of `tune` a flow.
+    """Decorator that turns a function with the parameters of `tune` into a flow.
 
     Args:
-        name: Of the flow.
-        run_name: Names a run by its parameters, those that are fixed among them.
+        name: Name of the flow.
+        run_name: Makes the name of a run from its parameters, including fixed ones.
     """
 
     def made(fn: Callable[P, R]) -> TuneFlow[P, R]:
@@ -53,17 +53,17 @@ class TuneFlow(Flow[P, R]):
 
     run_name: RunName
     is_narrowed: bool = False
-    """Whether some are fixed."""
+    """Whether some parameters are fixed."""
 
-    if not TYPE_CHECKING:  # to type checkers the function's signature counts, as of every flow
+    if not TYPE_CHECKING:  # type checkers see the function's signature, as with every flow
 
         def __call__(
             self, *args: object, return_state: bool = False, wait_for: object = None, **given: object
         ) -> object:
-            """Run the flow, as every flow.
+            """Run the flow, as `Flow.__call__`.
 
             Raises:
-                InvalidParameter: A parameter is unknown, missing or given twice. There is no flow run yet.
+                InvalidParameter: A parameter is unknown, missing or given twice. No flow run is created.
             """
             require_call(self.name, self.fn, args, given)
             return super().__call__(*args, return_state=return_state, wait_for=wait_for, **given)
@@ -78,10 +78,10 @@ class TuneFlow(Flow[P, R]):
         presets: Mapping[str, Any] | None = None,
         **fixed: Any,  # noqa: ANN401 - parameters of `tune`
     ) -> "TuneFlow[..., R]":
-        """A flow that tunes this trainable and no other: what one deploys for others.
+        """Return a flow that tunes only this trainable, for example to deploy it for others.
 
-        Assign it to a variable at the top level of a module, and call, serve or deploy it as one does with
-        `tune`; its entrypoint is `my_module:my_variable`. Its parameters are given by keyword.
+        Assign it to a variable at the top level of a module, and call, serve or deploy it like `tune`; its
+        entrypoint is `my_module:my_variable`. Its parameters are passed by keyword.
 
             churn = tune.with_trainable(
                 "churn.train:train",
@@ -94,17 +94,17 @@ class TuneFlow(Flow[P, R]):
         Args:
             trainable: As for `tune`; an import path is imported when a run begins.
             name: Name of the flow; None: `tune-` and the name of the trainable. The name of the experiment
-                is a parameter of the flow, open or among the presets.
-            description: What the flow's page says; None: what it tunes, and what is fixed.
-            presets: Parameters of `tune` that stay on the form, with other defaults. What a run gets of them
-                comes from outside: import paths among them are restricted like all others.
-            fixed: Parameters of `tune` that a run can neither see nor change. Everything that is neither the
-                trainable nor among these stays open. Import paths among them are the author's own choice,
-                which `TUNE_FLOWS_ALLOWED_TRAINABLES` does not restrict. A storage block is named here as
+                is a parameter of the flow, which may be left open or preset.
+            description: Text of the flow's page; None: what it tunes, and which parameters are fixed.
+            presets: Parameters of `tune` that stay on the form, with other defaults. Their values in a run
+                come from outside, so import paths in them are restricted like all others.
+            fixed: Parameters of `tune` that a run can neither see nor change. All parameters except these
+                and the trainable stay open. Import paths among them are the author's own choice, which
+                `TUNE_FLOWS_ALLOWED_TRAINABLES` does not restrict. A storage block is named here as
                 `block:NAME`; a reference (`{"$ref": ...}`) would not be resolved.
 
         Raises:
-            InvalidParameter: There is no such parameter, it is given twice, or its value cannot be. Final.
+            InvalidParameter: A parameter is unknown, given twice, or has an invalid value. Final.
         """
         narrowed = FlowPreset.of(self.fn, trainable, fixed, presets or {})
         about = description or narrowed.description
@@ -120,32 +120,32 @@ class TuneFlow(Flow[P, R]):
         return cast("TuneFlow[..., R]", made)
 
     def with_options(self, **options: Any) -> "TuneFlow[P, R]":  # noqa: ANN401 - as of every flow
-        """A new flow of this class with some options of a Prefect flow changed."""
+        """Return a copy of this flow with some options of a Prefect flow changed."""
         changed = super().with_options(**options)
         made = copy(self)
         vars(made).update(vars(changed))
         return made
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters as the types of the signature take them; objects as they are.
+        """Return the parameters validated against the signature; objects stay as they are.
 
         Raises:
-            InvalidParameter: One has the wrong type.
+            InvalidParameter: A parameter has the wrong type.
         """
         require_types(inspect.signature(self.fn).parameters, parameters)
         return super().validate_parameters(parameters)
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """What the run shows: a trainable by its import path, if it has one, policies in their JSON form."""
+        """Return what the run shows: a trainable as its import path if it has one, policies as JSON."""
         return super().serialize_parameters(as_json(parameters))
 
     def to_deployment(self, *args: Any, **options: Any) -> RunnerDeployment:  # noqa: ANN401
-        """A deployment, as of every flow; `parameters` may hold objects that have a JSON form."""
+        """Return a deployment, as every flow does; `parameters` may hold objects that have a JSON form."""
         made = super().to_deployment(*args, **self._deployable(options))
-        return cast("RunnerDeployment", made)  # in an event loop an awaitable, as of every flow
+        return cast("RunnerDeployment", made)  # in an event loop an awaitable, as with every flow
 
     async def ato_deployment(self, *args: Any, **options: Any) -> RunnerDeployment:  # noqa: ANN401
-        """As `to_deployment`."""
+        """Return a deployment; see `to_deployment`."""
         return await super().ato_deployment(*args, **self._deployable(options))
 
     def _deployable(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -153,12 +153,12 @@ class TuneFlow(Flow[P, R]):
         return options | {"parameters": as_json(options.get("parameters") or {})}
 
     def _find_home(self) -> None:
-        """Take the name of the variable that holds this flow: a process that is to run it looks there.
+        """Set module and name to those of the variable that holds this flow, for processes that import it.
 
         Raises:
-            InvalidParameter: There is none.
+            InvalidParameter: No variable at the top level of a module holds the flow.
         """
-        if not self.is_narrowed or self._storage is not None:  # from storage it comes with its entrypoint
+        if not self.is_narrowed or self._storage is not None:  # a flow from storage has its entrypoint
             return
         for module in [sys.modules.get(self.__module__), *list(sys.modules.values())]:
             for name, value in list(getattr(module, "__dict__", {}).items()):

@@ -1,4 +1,4 @@
-"""What trials print, in the logs of their task runs; what the library logs, in the log of the flow run."""
+"""Sends the output of trials to the logs of their task runs, and library logs to that of the flow run."""
 
 import contextvars
 import logging
@@ -21,7 +21,7 @@ __all__ = ["TaskRunLog", "flow_logger", "is_of_trial", "library_logs_in_run"]
 
 _library = logging.getLogger("tune_flows")
 _TRIALS = "tune_flows.trials"
-"""Where the executor logs what trials print while there is no task run."""
+"""Logger to which the executor writes the output of trials while there is no task run."""
 _STREAMS = ("stdout", "stderr")
 _OF_TRIAL = "tune_flows_trial"
 _TICK_S = 1e-6
@@ -29,13 +29,13 @@ _RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class TaskRunLog:
-    """The log of the present task run, for what its trials print; it may be written after the run's end, too.
+    """The log of the current task run, for the output of its trials; can be written after the run's end, too.
 
-    What was printed is logged like everything else of a task run. A log record keeps the name of its logger
-    at the API, and has it before its text on the console, which shows the name of the task run instead.
+    Printed output is logged like any other log line of a task run. A log record of a trial keeps the name of
+    its logger at the API; the console shows the task run's name instead, so there it precedes the text.
 
     Args:
-        trial_id: The one that the task run is named by; the lines of others begin with their ids.
+        trial_id: The trial that the task run is named after; lines of other trials begin with their ids.
     """
 
     def __init__(self, trial_id: str) -> None:
@@ -44,7 +44,7 @@ class TaskRunLog:
         self._newest = time.time()
 
     def wants(self, level: int) -> bool:
-        """Whether Prefect logs this level; see `PREFECT_LOGGING_LEVEL`."""
+        """Return whether Prefect logs this level; see `PREFECT_LOGGING_LEVEL`."""
         return self._logger.isEnabledFor(level)
 
     def write(self, line: Line) -> None:
@@ -61,7 +61,7 @@ class TaskRunLog:
         self._logger.handle(record)
 
     def _record(self, line: Line, text: str) -> logging.LogRecord:
-        # The API sorts by time: no two lines have the same, and a clock that goes wrong changes no order.
+        # The API sorts by time: so times are unique, and a wrong clock does not change the order.
         self._newest = max(self._newest + _TICK_S, min(line.created, time.time()))
         extra = {**self._extra, _OF_TRIAL: line.trial_id or self._trial_id}
         record = self._logger.makeRecord(self._logger.name, line.level, "", 0, text, (), None, extra=extra)
@@ -70,12 +70,12 @@ class TaskRunLog:
 
 
 def is_of_trial(record: logging.LogRecord) -> bool:
-    """Whether a trial has printed or logged it."""
+    """Return whether the record comes from a trial."""
     return hasattr(record, _OF_TRIAL)
 
 
 def flow_logger() -> _RunLogger:
-    """The logger of the present flow run. Where a task called the flow, `get_run_logger` gives the task's."""
+    """Return the current flow run's logger; in a flow called by a task, `get_run_logger` gives the task's."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return get_run_logger()
@@ -88,14 +88,14 @@ def _present_run() -> UUID | None:
 
 
 def _taken_apart(logger: _RunLogger) -> tuple[logging.Logger, dict[str, Any]]:
-    """A run's logger, and what it adds to each record."""
+    """Return a run's logger, and the attributes that it adds to each record."""
     if isinstance(logger, logging.LoggerAdapter):
         return logger.logger, dict(logger.extra or {})
     return logger, {}
 
 
 class _ToRun(logging.Handler):
-    """Hands records on to the logger of a run, which sends them to the Prefect API."""
+    """Passes records to the logger of a run, which sends them to the Prefect API."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class _ToRun(logging.Handler):
         self._context = contextvars.copy_context()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Warnings, and what trials print, unless it is known to be of another run that listens too."""
+        """Accept warnings and output of trials, unless they belong to another run that has such a handler."""
         if record.levelno < logging.WARNING and record.name != _TRIALS:
             return False
         run_id = _present_run()
@@ -112,7 +112,7 @@ class _ToRun(logging.Handler):
         return run_id == self._run_id or run_id not in listening
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the message of the record, at its level, and the traceback if there is one."""
+        """Log the record's message at its level, with its traceback if there is one."""
         if self._logger.disabled or record.levelno < self._logger.getEffectiveLevel():
             return
         told = self._logger.makeRecord(
@@ -120,15 +120,15 @@ class _ToRun(logging.Handler):
             *(record.getMessage(), (), record.exc_info, record.funcName, self._extra),
         )
         # Not by `log` or `handle`: a logger of Python 3.13.4 drops what is logged while it handles a record.
-        # Threads that know nothing of the run, such as the journal's, would use other settings of Prefect.
+        # In the run's context, as threads without it, such as the journal's, have other Prefect settings.
         self._context.copy().run(self._logger.callHandlers, told)
 
 
 @contextmanager
 def library_logs_in_run() -> Generator[None]:
-    """Warnings of tune_flows, such as of a storage that does not answer, go to the log of the present run.
+    """Send warnings of tune_flows, such as of an unresponsive storage, to the current run's log.
 
-    Of several at a time each gets its own; what cannot be told apart goes to all of them.
+    With several runs at a time, each gets its own; a warning that belongs to no known run goes to all.
     """
     handler = _ToRun()
     with _library_is_heard():

@@ -1,8 +1,8 @@
-"""A coroutine in an event loop on a thread of its own.
+"""Runs a coroutine in an event loop on a separate thread.
 
-The caller may stand in a loop already (a notebook, an async flow), and signals that Prefect and Python turn
-into exceptions must not strike in the middle of the loop: they reach the waiting caller, who ends it in
-order.
+The caller may already be inside a loop (a notebook, an async flow). And signals that Prefect and Python turn
+into exceptions must not interrupt the loop at an arbitrary point: they reach the waiting caller, which ends
+the loop in an orderly way.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ __all__ = ["run_in_own_loop"]
 T = TypeVar("T")
 
 _BEGINS_S = 1.0
-"""Seconds after which a thread does not begin any more: its start was interrupted."""
+"""Seconds to wait for the thread to begin; after that its start counts as interrupted."""
 _LOOK_S = 0.2
-"""Seconds between two looks at whether the caller was told to end: by its task, or by an exception that was
-injected into its thread (Prefect's `timeout_seconds` outside the main thread), which no wait hears."""
+"""Seconds between two checks whether the caller must end: its task was cancelled, or an exception was
+injected into its thread (Prefect's `timeout_seconds` outside the main thread), which interrupts no wait."""
 
 
 def run_in_own_loop(
     main: Callable[[], Coroutine[Any, Any, T]], *, name: str, stop: Callable[[], object] | None = None
 ) -> T:
-    """Run `main()` to its end in a new event loop on a new thread, in a copy of the caller's context.
+    """Run `main()` until it ends, in a new event loop on a new thread and a copy of the caller's context.
 
-    Whatever interrupts the caller while it waits (KeyboardInterrupt, Prefect's TerminationSignal) is held
-    until the coroutine has come to its end, and is raised then: the first time `stop` is called in the loop,
-    so that the coroutine ends by itself, the second time the coroutine is cancelled. Without `stop` it is
-    cancelled the first time.
+    An exception that interrupts the waiting caller (KeyboardInterrupt, Prefect's TerminationSignal) is raised
+    only after the coroutine has ended. On the first one, `stop` is called in the loop, so that the coroutine
+    ends by itself; on the second one, the coroutine is cancelled. Without `stop` it is cancelled on the first
+    one.
     """
     outcome: Future[T] = Future()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
@@ -50,7 +50,7 @@ def run_in_own_loop(
 
     def in_loop(act: Callable[[], object] | None) -> None:
         loop, task = running.result()
-        with suppress(RuntimeError):  # it has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(act or task.cancel)
 
     context = contextvars.copy_context()
@@ -73,7 +73,7 @@ def run_in_own_loop(
 
 
 def _awaited(outcome: Future[T]) -> T:
-    """The result; a caller who blocks a loop looks by itself whether its task there was cancelled."""
+    """Wait for the result; a caller that blocks a loop must check itself whether its task was cancelled."""
     task = None
     with suppress(RuntimeError):  # no loop
         task = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""The name of the experiment that the present flow run works on."""
+"""The names of the current flow run and of its experiment."""
 
 import re
 from datetime import datetime
@@ -14,12 +14,12 @@ __all__ = ["experiment_name", "run_name"]
 
 
 def experiment_name(name: str | None, trainable: object) -> str:
-    """The given name, its placeholders filled in, or one of this flow run's.
+    """Return `name` with its placeholders filled in, or a name made from the trainable and the flow run's id.
 
-    Either is the same when the run is retried, which so carries the experiment on.
+    Both stay the same when the run is retried, so that the retry continues the experiment.
 
     Raises:
-        InvalidParameter: The name has a placeholder that there is not. Final.
+        InvalidParameter: The name has an unknown placeholder. Final.
     """
     if name is None:
         return f"{_label(trainable)}-{str(flow_run.id)[:8]}"
@@ -29,9 +29,9 @@ def experiment_name(name: str | None, trainable: object) -> str:
 
 
 def run_name(name: str | None, trainable: object) -> str:
-    """What the present flow run is called: as its experiment; a name that cannot be one stands as it is.
+    """Return the name of the current flow run: that of its experiment, or `name` unchanged if it is invalid.
 
-    Prefect leaves a run pending for ever that cannot be named; the flow itself refuses the name.
+    An error here would leave the run Pending for ever; the flow itself rejects an invalid name.
     """
     try:
         return experiment_name(name, trainable)
@@ -40,13 +40,13 @@ def run_name(name: str | None, trainable: object) -> str:
 
 
 def _label(trainable: object) -> str:
-    """What a name that nobody gave begins with."""
+    """Return the beginning of a generated name."""
     known = trainable if isinstance(trainable, str) else getattr(trainable, "__name__", None)
     return re.split(r"[.:]", known or type(trainable).__name__)[-1]
 
 
 def _scheduled_for() -> datetime:
-    """The time that this run was planned for; as part of another flow's run, that one was."""
+    """Return the time that this run, or its root run if it is part of another, was scheduled for."""
     root = flow_run.root_flow_run_id
     if root and root != str(flow_run.id):
         with get_client(sync_client=True) as client:

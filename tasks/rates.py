@@ -1,4 +1,4 @@
-"""A bound on how often something is told, and the count of what was left out for it."""
+"""Rate limits for log lines and events, with a count of what was left out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ __all__ = ["Rate", "RateBound"]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many at once, and later so many per second."""
+    """A burst of `at_once`, and after that `per_s` per second."""
 
     at_once: int
     per_s: float
@@ -24,7 +24,7 @@ class RateBound:
 
     def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
         self.left_out = 0
-        """How many were not let through, in all."""
+        """Total number that was not let through."""
         self._rate = rate
         self._clock = clock
         self._tokens = float(rate.at_once)

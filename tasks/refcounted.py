@@ -1,4 +1,4 @@
-"""Settings of the whole process that several runs need at the same time."""
+"""Process-wide settings that several concurrent runs share."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -10,9 +10,9 @@ __all__ = ["refcounted"]
 def refcounted(
     setting: Callable[[], AbstractContextManager[None]],
 ) -> Callable[[], AbstractContextManager[None]]:
-    """Decorator of a context manager for many: the first who enters it makes the setting, the last undoes it.
+    """Decorator for a shared context manager: the first user applies the setting, the last one undoes it.
 
-    Each for itself, one that leaves would restore what another one still needs, or what that one has made.
+    Reference-counted, so that the first to leave does not undo the setting for the others.
     """
     lock = threading.Lock()
     made: list[AbstractContextManager[None]] = []

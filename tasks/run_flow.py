@@ -1,4 +1,4 @@
-"""The flow for a program that is no part of Prefect: its end in the library's words, without tracebacks."""
+"""Runs the flow for a program outside Prefect, with the library's error messages instead of tracebacks."""
 
 import logging
 from typing import Any, cast
@@ -15,11 +15,11 @@ __all__ = ["run_flow"]
 def run_flow(
     flow: Flow[Any, TuneResult], parameters: dict[str, Any], *, tracebacks: bool
 ) -> TuneResult | None:
-    """What the flow returns; None: its run was cancelled or stopped before the experiment had ended.
+    """Run the flow and return its result; None: it was cancelled or stopped before the experiment had ended.
 
     Args:
         flow: `tune`.
-        parameters: For it.
+        parameters: Parameters of the flow.
         tracebacks: Whether the console shows the traceback of an error that the library raised on purpose;
             the run's log at the API always has it.
 
@@ -39,13 +39,13 @@ def run_flow(
 
 
 def _on_console() -> list[logging.Handler]:
-    """The handlers that write to the terminal: Prefect gives its own to the root logger."""
+    """Return the handlers that write to the terminal; Prefect adds its own to the root logger."""
     names = ("", "prefect", "prefect.flow_runs")
     every = {handler for name in names for handler in logging.getLogger(name).handlers}
     return [handler for handler in every if isinstance(handler, logging.StreamHandler)]
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether it is more than the traceback of an error that the caller is told in one line."""
+    """Return False for the traceback of a TuneError, which the caller reports in one line."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, TuneError)

@@ -1,6 +1,6 @@
-"""A segment of a trial as a Prefect task run: it retries when its trial is tried again.
+"""Runs a segment of a trial as a Prefect task run, which is retried when its trial is retried.
 
-The delay before a retry is the runner's, and comes with the fault; Prefect shows it as AwaitingRetry.
+The runner chooses the delay before a retry; it comes with the fault. Prefect shows it as AwaitingRetry.
 """
 
 import logging
@@ -25,11 +25,11 @@ __all__ = ["quiet_segments", "run_as_task"]
 
 _log = logging.getLogger(__name__)
 _MOST_RETRIES = 10_000
-"""How often a trial is tried again is the runner's decision; beyond this it goes on without its task run."""
+"""Limit of a task run's retries; beyond it, a trial (whose limit is the runner's) goes without a task run."""
 
 
 class _SegmentRun(TaskRun):
-    """A task run whose retries say what they are for: the engine gives those states no message."""
+    """A task run whose retry states carry a message with the cause; the engine gives them none."""
 
     _cause: str | None = PrivateAttr(default=None)
 
@@ -39,21 +39,21 @@ class _SegmentRun(TaskRun):
         super().__setattr__(name, value)
 
     def blame(self, cause: str) -> None:
-        """The states of the next retry say `cause`."""
+        """Set the message for the states of the next retry."""
         self._cause = cause
 
 
 class _SegmentTask(Task[[str, Segment], Coroutine[Any, Any, State[None]]]):
-    """Its copy for each segment waits as long as the fault says before it retries."""
+    """The task of a segment; copied for each segment, as the delay before a retry depends on the fault."""
 
     async def create_local_run(self, *args: Any, **kwargs: Any) -> TaskRun:  # noqa: ANN401 - the engine's
-        """As the engine asks for it."""
+        """Create the task run for the engine, as a `_SegmentRun`."""
         run = await super().create_local_run(*args, **kwargs)
         return _SegmentRun.model_construct(run.model_fields_set, **dict(run))
 
 
 class _SegmentBroken(Exception):
-    """The segment itself raised, which is a bug: nobody could carry it out."""
+    """The segment itself raised, which is a bug: running it again without a task run would not help."""
 
 
 async def _is_tried_again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -87,7 +87,7 @@ _segment = _SegmentTask(
 
 
 def _tell(fault: SegmentFault) -> None:
-    """The fault in the log of the task run, and the retry, if there is one, as the engine is to make it."""
+    """Log the fault in the task run; if it is retried, set cause and delay of the retry for the engine."""
     log, context = get_run_logger(), TaskRunContext.get()
     if not fault.will_retry:
         log.error("%s\n%s", fault, fault.traceback)
@@ -99,10 +99,10 @@ def _tell(fault: SegmentFault) -> None:
 
 
 def _tag_present_run(trial_ids: Iterable[str]) -> None:
-    """Tag the task run by the trials it served; its next state carries the tags to the server.
+    """Tag the task run with the trials it served; its next state carries the tags to the server.
 
-    Tags that are there from the beginning cost a request for their concurrency limits before each run, and a
-    client with a thread of its own for each new tag: two seconds for the first segment of every trial.
+    Tags set from the beginning would cost a request for their concurrency limits before each run, and a
+    client with its own thread for each new tag: two seconds for the first segment of every trial.
     """
     context = TaskRunContext.get()
     if context is not None:
@@ -111,12 +111,12 @@ def _tag_present_run(trial_ids: Iterable[str]) -> None:
 
 
 async def run_as_task(segment: Segment) -> None:
-    """Run the segment as a task run of the present flow run, named and tagged by the trials that it served.
+    """Run the segment as a task run of the current flow run, named and tagged by the trials that it served.
 
-    Where Prefect does not let it run, training goes on without: a suspended flow run begins no task run.
+    If Prefect does not let the task run start, as in a suspended flow run, the segment runs without one.
 
     Raises:
-        SegmentFault: A trial faulted and is not tried again in this task run.
+        SegmentFault: A trial faulted and is not retried in this task run.
     """
     try:
         await copy(_segment)(segment.title, segment)
@@ -131,7 +131,7 @@ async def run_as_task(segment: Segment) -> None:
 
 @contextmanager
 def quiet_segments() -> Generator[None]:
-    """Keep "Finished in state Completed()" of every single segment out of the logs; faults stay."""
+    """Keep "Finished in state Completed()" of each segment out of the logs; faults are still logged."""
 
     def is_news(record: logging.LogRecord) -> bool:
         of_segment = getattr(record, "task_name", None) == _segment.name

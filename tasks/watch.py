@@ -1,12 +1,12 @@
-"""What ends the session of a run from outside, beside signals: its state at the API, its time, its parent.
+"""Watches for reasons to end a session other than signals: the run's state, its time limit, its parent.
 
-Prefect ends only processes that a worker or `serve` started, and only while that one lives. A run that was
-started as a script, or whose worker is gone, must look for itself.
+Prefect ends only processes that a worker or `serve` started, and only while that parent is alive. A run that
+was started as a script, or whose worker is gone, must watch for these reasons itself.
 
 Rules of this module:
 
-- The first reason counts. It is told to `stop`; what the run's state becomes is the flow's affair.
-- An API that does not answer is no reason to end: it is asked again.
+- Only the first reason counts. It is passed to `stop`; the flow decides the final state of the run.
+- An API that does not answer is no reason to end: the query is repeated.
 """
 
 import asyncio
@@ -33,66 +33,66 @@ __all__ = ["ASK_S", "StopReason", "Watch", "WatchedRun"]
 _log = logging.getLogger(__name__)
 
 ASK_S = 5.0
-"""Seconds between two looks at the run's state."""
+"""Seconds between two queries of the run's state."""
 _ANSWER_S = 10.0
-"""Seconds within which the API must answer to be heard; the client itself tries for a minute."""
+"""Seconds after which a query is abandoned; the client itself would retry for a minute."""
 _PARENT_S = 1.0
-"""Seconds between two looks at the parent process."""
+"""Seconds between two checks of the parent process."""
 
 
 class StopReason(Enum):
     """Why the session was stopped."""
 
     CANCELLED = auto()
-    """Somebody cancelled the run."""
+    """The run was cancelled."""
     SUSPENDED = auto()
-    """Somebody suspended the run: its process is to end; on resume it is started again."""
+    """The run was suspended: its process must end; on resume a new one is started."""
     PAUSED = auto()
-    """Somebody paused the run: its process waits, without resources."""
+    """The run was paused: its process waits, without resources."""
     ASKED = auto()
-    """Somebody asked the driver to stop, through the storage (`tune-flows stop`)."""
+    """The driver received a request to stop through the storage (`tune-flows stop`)."""
     OUT_OF_TIME = auto()
-    """`max_wall_time_s` is over."""
+    """`max_wall_time_s` has passed."""
     ORPHANED = auto()
-    """The worker that had started this process, and would report its end, is gone."""
+    """The worker that started this process, and would report its end, is gone."""
 
 
 _GRAVEST_FIRST = (StopReason.CANCELLED, StopReason.SUSPENDED, StopReason.PAUSED)
-"""Of those that states of runs are, where two runs differ."""
+"""Order of precedence when the flow run and its root run give different causes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedRun:
-    """What is looked at."""
+    """The runs and the parent process that a `Watch` checks."""
 
     run_ids: tuple[UUID, ...]
-    """The flow run, and the one that it is part of."""
+    """The flow run, and its root run if it is part of another run."""
     here: tuple[UUID, ...]
-    """Those of them that this process runs: one that `run_deployment` began is part of another's."""
+    """Those that this process runs: the root of a run that `run_deployment` started is in another process."""
     parent: int | None
-    """The process that started this one to run it; None: the user did."""
+    """Id of the worker or `serve` process that started this one for the run; None: the user started it."""
 
     @classmethod
     def present(cls) -> "WatchedRun":
-        """The flow run that the caller stands in."""
+        """Return the current flow run."""
         own, root = flow_run.id, flow_run.root_flow_run_id
         ids = tuple(UUID(run_id) for run_id in dict.fromkeys((own, root)) if run_id)
         context = FlowRunContext.get()
         run = context.flow_run if context is not None else None
         here = ids if run is None or run.deployment_id is None else ids[:1]
-        # A worker names the run to the process that it starts for it, `serve` starts it by multiprocessing;
-        # both report its cancellation themselves. A process that the user starts from within such a run
-        # inherits these variables, but makes a flow run of its own.
+        # A worker passes the run's id to the process that it starts; `serve` starts it by multiprocessing.
+        # Both report a cancellation themselves. A process that the user starts from within such a run
+        # inherits these variables, but creates another flow run.
         reported = os.environ.get("PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS", "").lower() == "false"
         named = os.environ.get("PREFECT__FLOW_RUN_ID") in (own, root)
         managed = reported and (named or multiprocessing.parent_process() is not None)
         return cls(ids, here, os.getppid() if managed else None)
 
     def watched_over(self) -> AbstractContextManager[None]:
-        """Have the run's end reported where nobody else does it.
+        """Report the end of the run in the cases in which no other process does.
 
-        That is where this process is killed with the one that had started it; and in a script, where the run
-        or the one that it is part of was cancelled too late for a watch to see it.
+        These are: this process is killed together with its parent; and, in a script, the run or its root run
+        is cancelled too late for a watch to see it.
         """
         if self.parent is None:
             confirm_cancelled_at_exit(*self.here)
@@ -101,13 +101,13 @@ class WatchedRun:
 
 
 class Watch:
-    """Looks for a reason to end the session, in the event loop of the driver.
+    """Watches for a reason to end the session, in the event loop of the driver.
 
     Args:
-        run: What is looked at.
+        run: What to watch.
         stop: Called with the reason, once.
-        deadline: Time (monotonic, s) at which the session is to end; None: none.
-        ask_s: Seconds between two looks at the run's state.
+        deadline: Time (monotonic, s) at which the session must end; None: no deadline.
+        ask_s: Seconds between two queries of the run's state.
     """
 
     def __init__(
@@ -119,20 +119,20 @@ class Watch:
         ask_s: float = ASK_S,
     ) -> None:
         self.cause: StopReason | None = None
-        """Why it was stopped; None: it was not."""
+        """Why the session was stopped; None: it was not stopped."""
         self.state: State | None = None
-        """The state of the run that was the cause."""
+        """The run state that was the cause; None: the cause was another one."""
         self.left_s: float | None = None
-        """Seconds that were left to the deadline when it was stopped; None: there is none."""
+        """Seconds left until the deadline when the session was stopped; None: there is no deadline."""
         self.run = run
-        """What is looked at."""
+        """What is watched."""
         self._stop = stop
         self._deadline = deadline
         self._ask_s = ask_s
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[None]:
-        """Look while the block runs."""
+        """Watch while the block runs."""
         looks = [asyncio.create_task(look()) for look in (self._at_state, self._at_clock, self._at_parent)]
         try:
             yield
@@ -142,9 +142,9 @@ class Watch:
             await asyncio.wait(looks)
 
     def look_again(self, states: Iterable[State | None]) -> None:
-        """Take what has become of a run that was paused, and of the one that it is part of.
+        """Set `cause` and `state` anew from the states of a paused run and of its root run.
 
-        `cause` is None if neither is a reason any more.
+        `cause` is None if neither state is a reason to stop any more.
         """
         found = {_cause(state): state for state in states if state is not None}
         self.cause = next((cause for cause in _GRAVEST_FIRST if cause in found), None)

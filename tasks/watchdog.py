@@ -1,13 +1,13 @@
-"""Reports the end of a run whose process was killed together with whoever would have reported it.
+"""Reports the end of a run whose process was killed together with the worker that would have reported it.
 
-A worker that is stopped kills the processes of its runs at once, without a signal that they could hear, and
-reports nothing: at every redeploy their runs would stay Running for ever. So such a run has a witness: a
-process that waits for its end and costs nothing until then.
+A worker that is stopped kills the processes of its runs at once, without a signal that they could handle, and
+reports nothing: after every redeploy their runs would stay Running for ever. So such a run starts a second
+process, the witness, which waits for the run's process to end and uses no CPU until then.
 
 Rules of this module:
 
-- A run that ends in order says goodbye; then the witness ends too and reports nothing.
-- Whoever else reports an end, such as a worker that lives, comes first.
+- A run that ends normally tells the witness, which then exits without a report.
+- Others that may report the end, such as a live worker, get time to do so first.
 - Nothing heavy is imported before there is something to report.
 """
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["main", "watched_over"]
 
 _OTHERS_S = 10.0
-"""Seconds that others get to report the end of the run."""
+"""Seconds that others have to report the end of the run."""
 _TRY_S = 300.0
-"""Seconds for which an API that does not answer is tried again."""
+"""Seconds for which requests to an API that does not answer are retried."""
 _GOODBYE = b"ended"
 _MESSAGE = "The process of this run was killed. The next run with its name carries the experiment on."
 
 
 @contextmanager
 def watched_over(*run_ids: UUID, run_count: int) -> Generator[None]:
-    """Have the end of these flow runs reported if this process dies within the block.
+    """Report the end of these flow runs if this process dies within the block.
 
     Args:
-        run_ids: The flow run and those that it is part of, in this process.
-        run_count: How often the first was begun: a later attempt is another process's.
+        run_ids: The flow run, then its parent runs in this process.
+        run_count: Run count of the first one; a higher count means that another process has retried it.
     """
     from prefect.settings import get_current_settings
 
@@ -50,17 +50,17 @@ def watched_over(*run_ids: UUID, run_count: int) -> Generator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # what is sent to all of the run's processes is not for it
+        start_new_session=True,  # so that signals to the run's process group do not reach it
     )
     try:
         yield
     finally:
-        with suppress(OSError):  # it has died itself
+        with suppress(OSError):  # the witness has died
             witness.communicate(_GOODBYE)
 
 
 def main(run_count: int, run_ids: list[UUID]) -> None:
-    """Wait until the run's process has ended; report it unless that was in order."""
+    """Wait until the run's process has ended; report its end unless it was normal."""
     if sys.stdin.buffer.read() == _GOODBYE:
         return
     time.sleep(_OTHERS_S)
@@ -73,7 +73,7 @@ def main(run_count: int, run_ids: list[UUID]) -> None:
                 if client.read_flow_run(run_ids[0]).run_count == run_count:
                     for run_id in run_ids:
                         _report(client, run_id)
-        except Exception:  # whatever it is, nobody would hear of it
+        except Exception:  # of any kind, as there is nowhere to report it
             time.sleep(_OTHERS_S)
         else:
             return

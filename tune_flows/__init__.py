@@ -1,7 +1,7 @@
 """Hyperparameter tuning as a Prefect flow: trials on Ray, the experiment's state on S3 after every step.
 
-Importing this package loads nothing heavy; each name is loaded when it is first used, because every worker
-process imports it too.
+Importing this package loads no heavy modules, because every worker process imports it too; each name is
+loaded on first use.
 """
 
 import importlib

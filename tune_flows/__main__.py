@@ -1,4 +1,4 @@
-"""`python -m tune_flows`: the command line, where `tune-flows` is not on the path."""
+"""Runs the command line as `python -m tune_flows`, where `tune-flows` is not on the path."""
 
 import sys
 

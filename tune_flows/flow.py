@@ -1,4 +1,4 @@
-"""The `tune` flow: wiring only. What it wires is in the modules it imports."""
+"""The `tune` flow, which only connects the parts that other modules implement."""
 
 import secrets
 import time
@@ -131,7 +131,7 @@ def tune(
     Raises:
         InvalidParameter: A parameter cannot work; the message names it. Nothing was started.
         ExperimentMismatch: The experiment was begun with other parameters.
-        ExperimentExists, ExperimentNotFound: `resume` does not allow that it is there, or not there.
+        ExperimentExists, ExperimentNotFound: `resume` requires that it does not exist, or that it exists.
         AllTrialsFailed, TrialFailed: Every trial failed, or one did and `fail_fast` is set.
         MetricNotReported: The trainable never reports `metric`.
         ResourcesUnavailable: The cluster cannot be reached, or can never hold a trial.
@@ -225,19 +225,19 @@ def tune(
         watch = Watch(WatchedRun.present(), driver.stop, deadline=None if wall_s is None else began + wall_s)
         with watch.run.watched_over():
             reached = _drive(driver, watch, progress, artifacts, experiment.store)
-        state = reached or replace(state or ExperimentState(), ended=None)  # what is left to do was not begun
+        state = reached or replace(state or ExperimentState(), ended=None)  # the rest was not started
         if driver.was_requested:
             watch.cause = StopReason.ASKED
         if watch.cause is StopReason.PAUSED and state.ended is None and wait_while_paused(watch) is None:
             if reached is not None:
-                arguments["resume"] = "auto"  # what was asked for has been done
+                arguments["resume"] = "auto"  # what `resume` requested has been done
             arguments["max_wall_time_s"] = watch.left_s
             return tune.fn(**arguments)
         if watch.cause is not None and state.ended is None and watch.cause is not StopReason.OUT_OF_TIME:
             return ended_from_outside(watch)
     else:
         tell_ended(name, state, flow_logger())
-        if experiment.store.get(COMPLETION_KEY) is None:  # its driver did not come to this
+        if experiment.store.get(COMPLETION_KEY) is None:  # its driver ended before this step
             events.end_is_news = True
             write_tables(experiment.store)
             with suppress(StorageError):
@@ -250,7 +250,7 @@ def tune(
 
 
 def _resume(resume: Resume) -> Resume:
-    """What is asked for, but that a flow run that is retried or resumed carries on what it began itself."""
+    """Return `resume`, but "auto" instead of "never" when this flow run is itself retried or resumed."""
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
     was_suspended = run is not None and bool(run.empirical_policy.pause_keys)
@@ -260,13 +260,13 @@ def _resume(resume: Resume) -> Resume:
 def _drive(
     driver: Driver, watch: Watch, progress: Progress, artifacts: LiveArtifacts, store: ObjectStore
 ) -> ExperimentState | None:
-    """Run the experiment in a loop of its own, to its end or until somebody or something stops the session.
+    """Run the experiment in a separate event loop, until it ends or the session is stopped.
 
-    Its tables are written as long as it is ours.
+    Its tables are written at the end, unless another driver has taken over the experiment.
     """
 
     async def drive() -> ExperimentState | None:
-        # One client for all task runs of this run; without it each would open its own.
+        # One client for all task runs of this flow run; without it each would open its own.
         async with AsyncClientContext(), watch.watching():
             return await driver.run()
 
@@ -284,10 +284,10 @@ def _drive(
         ):
             state = run_in_own_loop(drive, name=f"tune {progress.name}", stop=stop)
     except ExperimentFenced:
-        raise  # the tables are now the other driver's
+        raise  # the tables now belong to the other driver
     except BaseException:
-        with suppress(TuneError):  # what stopped the run is the news
-            write_tables(store, mark_end=False)  # if it had ended, the next run still has to tell
+        with suppress(TuneError):  # the original error must be raised
+            write_tables(store, mark_end=False)  # if it has ended, the next run must report that
         raise
     if state is not None:
         try:

@@ -1,1 +1,1 @@
-"""Observers of the driver: what people see of a run while it works and when it has ended."""
+"""Observers of the driver: they show a run to people while it works and when it has ended."""

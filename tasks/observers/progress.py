@@ -1,4 +1,4 @@
-"""Live progress: a small display on a terminal, a log line now and then elsewhere."""
+"""Live progress: a small display on a terminal, periodic log lines elsewhere."""
 
 import contextvars
 import logging
@@ -20,11 +20,11 @@ __all__ = ["Progress", "best_line", "live_progress"]
 
 _LOG_EVERY_S = 10.0
 _display = threading.Lock()
-"""Held by who shows the live display."""
+"""Held by the run that shows the live display."""
 
 
 class InfoLog(Protocol):
-    """Where log lines go."""
+    """A logger with `info`."""
 
     def info(self, msg: str, *args: Any) -> None:  # noqa: ANN401 - as in `logging`
         """Log a line."""
@@ -33,7 +33,7 @@ class InfoLog(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """What there is to show of a running experiment; an observer of the driver."""
+    """Status and best trial of a running experiment, as text; an observer of the driver."""
 
     name: str
     objective: Objective
@@ -41,17 +41,17 @@ class Progress:
     _state: ExperimentState | None = None
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """Keep the state for whoever looks, on whatever thread."""
+        """Store the state, which other threads may read."""
         del step
         self._state = state
 
     def status(self) -> str:
-        """Trials by status, and the time."""
+        """Return the number of trials by status, and the elapsed time."""
         seconds = int(time.monotonic() - self.began)
         elapsed = f"{seconds // 60:02d}:{seconds % 60:02d}"
         if self._state is None:
             return f"{self.name}: starting, {elapsed}"
-        state = self._state.copy()  # the driver goes on meanwhile
+        state = self._state.copy()  # the driver changes the state meanwhile
         counts = state.by_status()
         final = sum(count for status, count in counts.items() if status.is_final)
         by_status = ", ".join(f"{count} {status.lower()}" for status, count in counts.items() if count)
@@ -63,13 +63,13 @@ class Progress:
         )
 
     def best_line(self) -> str:
-        """The best trial so far."""
+        """Return a line about the best trial so far."""
         best = best_trial(self._state.copy(), self.objective) if self._state is not None else None
         return best_line(best, self.objective)
 
 
 def best_line(best: Trial | None, objective: Objective) -> str:
-    """The trial that is the best so far, with its metric and its configuration, on one line."""
+    """Return a line about the best trial so far, with its metric and its configuration."""
     if best is None or objective.metric is None or best.last_result is None:
         return "best so far: none yet"
     value = best.last_result.value(objective.metric)
@@ -81,9 +81,9 @@ def best_line(best: Trial | None, objective: Objective) -> str:
 
 @contextmanager
 def live_progress(progress: Progress, log: InfoLog) -> Generator[None]:
-    """Show progress while the block runs: live on a terminal, else a log line every ten seconds at most.
+    """Show progress while the block runs: live on a terminal, otherwise at most one log line in ten seconds.
 
-    A terminal has one live display at a time: of runs at once the first one's.
+    A terminal has one live display at a time: of concurrent runs, only the first shows one.
     """
     if sys.stderr.isatty() and _display.acquire(blocking=False):
         try:
@@ -99,7 +99,7 @@ def live_progress(progress: Progress, log: InfoLog) -> Generator[None]:
 
 
 def _short(config: dict[str, Any]) -> str:
-    """A config on one line."""
+    """Return a configuration as one line of at most 100 characters."""
     parts = (
         f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
         for key, value in config.items()
@@ -125,8 +125,8 @@ def _on_terminal(progress: Progress) -> Generator[None]:
 
 @contextmanager
 def _logs_above(console: Any) -> Generator[None]:  # noqa: ANN401 - a rich Console
-    """Log lines of Prefect are printed above the live display instead of into it."""
-    loggers = (logging.getLogger(), logging.getLogger("prefect"))  # where depends on Prefect's configuration
+    """Print log lines of Prefect above the live display instead of into it."""
+    loggers = (logging.getLogger(), logging.getLogger("prefect"))  # which: depends on Prefect's configuration
     handlers: list[Any] = [h for logger in loggers for h in logger.handlers if hasattr(h, "console")]
     before = [handler.console for handler in handlers]
     for handler in handlers:
@@ -145,12 +145,12 @@ def _as_log_lines(progress: Progress, log: InfoLog) -> Generator[None]:
     def tell() -> None:
         told = ""
         while not over.wait(_LOG_EVERY_S):
-            line = progress.status()  # the best is news of its own
+            line = progress.status()  # without the best trial, which is logged separately
             if line != told:
                 log.info("%s", line)
                 told = line
 
-    context = contextvars.copy_context()  # of the run: its settings say where log lines go
+    context = contextvars.copy_context()  # the run's settings determine where log lines go
     thread = threading.Thread(target=context.run, args=(tell,), name="progress", daemon=True)
     thread.start()
     try:

@@ -1,6 +1,6 @@
-"""What happens to the trials, in the log of the flow run: each end, and what is the best so far.
+"""Logs the ends of trials and each new best trial to the flow run.
 
-The rate is bounded: of ten thousand short trials most ends are only counted.
+The rate is limited: of ten thousand short trials, most ends are only counted.
 """
 
 import logging
@@ -29,7 +29,7 @@ _MAY_END = (FaultJudged, TrialCompleted, TrialDecided, TrialOverruled)
 
 
 class Log(Protocol):
-    """Where the lines go."""
+    """A logger with `log`."""
 
     def log(self, level: int, msg: str, *args: Any) -> None:  # noqa: ANN401 - as in `logging`
         """Log a line."""
@@ -37,11 +37,11 @@ class Log(Protocol):
 
 
 class TrialNews:
-    """Tells of the trials; an observer of the driver.
+    """Logs what happens to the trials; an observer of the driver.
 
     Args:
-        objective: What is tuned.
-        log: Of the flow run.
+        objective: The metric and its direction.
+        log: Logger of the flow run.
         clock: Monotonic time in seconds.
     """
 
@@ -52,16 +52,16 @@ class TrialNews:
         self._ends = RateBound(_ENDS, clock)
         self._bests = RateBound(_BESTS, clock)
         self._counted = 0
-        """Ends that were left out and told as a number."""
+        """Ends that were left out and already logged as a number."""
         self._over: set[str] = set()
         self._of_trials: dict[str, tuple[float, Result]] = {}
-        """The best result of each trial that was seen from its first iteration on."""
+        """The best result of each trial that this session has observed since its first iteration."""
         self._best = -math.inf
-        """The best score told, or known before this session."""
+        """The best score that was logged, or known before this session."""
         self._has_better = False
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """A loop iteration is durable: tell what is news in it."""
+        """Log what is new in a loop iteration that is now durable."""
         for record in step.records:
             if isinstance(record, DriverStarted):
                 best = best_trial(state, self._objective)
@@ -78,7 +78,7 @@ class TrialNews:
             self._tell_best(state)
 
     def _tell_known(self, state: ExperimentState) -> None:
-        """Tell what a session begins with, unless the experiment begins, too."""
+        """Log what is known from earlier sessions, unless the experiment is new."""
         over = sum(trial.status.is_final for trial in state.trials.values())
         iterations = sum(trial.iteration for trial in state.trials.values())
         if over or iterations:
@@ -86,7 +86,7 @@ class TrialNews:
             self._log.log(logging.INFO, text, over, iterations)
 
     def _check_once(self, state: ExperimentState) -> None:
-        """When the first trial is over that reported anything: a misspelled threshold stops nothing."""
+        """Once a trial has ended, warn of `stop` metrics never reported so far, such as misspelled ones."""
         if self._has_checked or not self._over or not state.reported:
             return
         self._has_checked = True
@@ -106,7 +106,7 @@ class TrialNews:
                 self._of_trials[reported.trial_id] = (score, result)
 
     def _look(self, trial: Trial) -> None:
-        """Tell of the trial if it is over."""
+        """Log the end of the trial if it has ended."""
         if not trial.status.is_final or trial.trial_id in self._over:
             return
         self._over.add(trial.trial_id)
@@ -117,7 +117,7 @@ class TrialNews:
             self._log.log(logging.INFO, "%s%s", self._end_of(trial, best[1] if best else None), more)
 
     def _end_of(self, trial: Trial, best: Result | None) -> str:
-        """A line: why it ended, and with what."""
+        """Return a line that says why the trial ended, and with which value."""
         iterations = f"{trial.iteration} iteration{'' if trial.iteration == 1 else 's'}"
         if trial.status is TrialStatus.ERRORED:
             return f"{trial.trial_id} failed after {iterations}: {_first_line(trial.error)}"
@@ -140,13 +140,13 @@ class TrialNews:
 
 
 def tell_ended(name: str, state: ExperimentState, log: Log) -> None:
-    """What is asked for was done by an earlier run."""
+    """Log that an earlier run has already finished the experiment."""
     text = "%s has ended already (%s): this is its result. Another name begins another experiment."
     log.log(logging.INFO, text, name, state.ended)
 
 
 def tell_errors(result: TuneResult, log: Log) -> None:
-    """The first lines of the errors of the trials that failed, as far as one can read them."""
+    """Log the errors of failed trials, up to a readable number of them."""
     for trial_id, error in list(result.errors.items())[:_MOST_ERRORS]:
         log.log(logging.WARNING, "%s failed: %s", trial_id, error)
     more = len(result.errors) - _MOST_ERRORS

@@ -1,10 +1,10 @@
-"""The command line `tune-flows`: runs experiments, looks at them, stops them and carries them on.
+"""The command line `tune-flows`: runs, inspects, stops and resumes experiments.
 
 Rules of this package:
 
-- Commands that only look need neither Ray nor Prefect. What is heavy is loaded by the command that uses it.
-- Standard output is the answer and nothing else; what is said about it goes to standard error.
-- Whatever goes wrong is one line and an exit code of `tune_flows.cli.exits`; `--debug` shows the traceback.
+- Read-only commands need neither Ray nor Prefect. Heavy modules are imported by the command that uses them.
+- Standard output holds only the answer; messages about it go to standard error.
+- An error is one line and an exit code of `tune_flows.cli.exits`; `--debug` shows the traceback.
 """
 
 from tune_flows.cli.app import main

@@ -1,4 +1,4 @@
-"""The commands by their names, and `main`, which runs one."""
+"""The command line app with all commands, and `main`, which runs one of them."""
 
 import os
 import sys
@@ -69,7 +69,7 @@ def _app() -> App:
 
 
 def _about(command: Callable[..., int]) -> str:
-    """What its docstring says before the arguments, each paragraph one line: terminals differ in width."""
+    """Return a docstring's text before `Args:`, each paragraph on one line, as terminals differ in width."""
     text = (getdoc(command) or "").partition("\nArgs:")[0]
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: What stands behind the program's name; None: as the process was given them.
+        arguments: The arguments after the program's name; None: those of this process.
 
     Returns:
         The exit code, see `tune_flows.cli.exits`.
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in given
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a name that the terminal cannot show is no failure
+        sys.stdout.reconfigure(errors="replace")  # a name that the terminal cannot show is not an error
     try:
         code = _app()(
             [one for one in given if one != _DEBUG],
@@ -104,6 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         code = exit_code(error)
         if code is Exit.PIPE_CLOSED:
-            # nothing is left to be flushed into the pipe when the interpreter ends
+            # so that the interpreter does not flush into the closed pipe at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(code or Exit.DONE)

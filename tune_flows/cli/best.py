@@ -1,4 +1,4 @@
-"""`tune-flows best`: the trial that won so far."""
+"""`tune-flows best`: the best trial so far."""
 
 from tune_flows.cli.exits import Exit, print_err
 

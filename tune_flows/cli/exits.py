@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and the line that says what went wrong."""
+"""Exit codes of the commands, and their error messages."""
 
 import sys
 from enum import IntEnum
@@ -12,26 +12,26 @@ class Exit(IntEnum):
     """Exit codes; docs/command-line.md lists them."""
 
     DONE = 0
-    """What was asked for has happened."""
+    """The command has done what was requested."""
     FAILED = 1
-    """Trials failed, the storage does not answer, there is no answer to give, or a bug of ours."""
+    """Trials failed, the storage does not answer, there is no result to print, or tune_flows has a bug."""
     USAGE = 2
-    """The command line, a parameter or a URL cannot be: the same call again ends the same way."""
+    """The command line, a parameter or a URL is invalid: the same call fails again."""
     NOT_ENDED = 3
-    """The experiment has not ended: it was stopped before, or does not stop."""
+    """The experiment has not ended: it was stopped earlier, or does not stop."""
     INTERRUPTED = 130
     """Ctrl-C."""
     PIPE_CLOSED = 141
-    """Whoever read the output has gone."""
+    """The reader of the output has closed the pipe."""
 
 
 def print_err(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def exit_code(error: BaseException) -> Exit:
-    """What an error means for the exit code; it is told on standard error where it is news."""
+    """Return the exit code for an error, and print the error on standard error unless it is a closed pipe."""
     match error:
         case BrokenPipeError():
             return Exit.PIPE_CLOSED

@@ -17,14 +17,14 @@ __all__ = ["ls"]
 _WIDTH = 8
 
 Told = dict[str, Any] | list[str]
-"""An experiment for a program, or as a row of the table."""
+"""An experiment as JSON values, or as a row of the table."""
 
 
 def ls(url: str | None = None, /, *, json: bool = False) -> int:
     """List the experiments right below a storage URL: state, trials done, best value, last change.
 
     States: new (no record yet), running, silent (no record for two minutes: its driver has died, or its
-    trials take their time), stopped (in order, before its end), ended.
+    trials are slow), stopped (gracefully, before its end), ended.
 
     Args:
         url: A storage_path; by default TUNE_FLOWS_STORAGE, else ~/.tune_flows.
@@ -60,16 +60,16 @@ def ls(url: str | None = None, /, *, json: bool = False) -> int:
 
 
 def _names_in(store: "ObjectStore") -> list[str]:
-    """The folders in the storage; the storage itself where that is an experiment."""
+    """Return the folders in the storage; an empty name if the storage itself is an experiment."""
     from tune_flows.store import HEADER_KEY
 
     return [""] if store.get(HEADER_KEY) is not None else store.folders()
 
 
 def _told(store: "ObjectStore", tell: "Callable[[ExperimentView], Told]", name: str) -> "Told | str | None":
-    """What `tell` makes of the experiment of that name; a text: what is wrong; None: the folder is none.
+    """Return `tell(view)` for the experiment `name`; its error as text; None if it is no experiment.
 
-    The view itself is let go of: one of ten thousand trials takes 10 MB.
+    The view itself is not kept: with ten thousand trials it takes 10 MB.
     """
     from tune_flows.core.errors import ExperimentNotFound, TuneError
     from tune_flows.results.view import ExperimentView

@@ -1,4 +1,4 @@
-"""From what the command line is given to an experiment on its storage."""
+"""Finds the experiment on its storage for a URL or name from the command line."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,14 @@ __all__ = ["objects_at", "place_of", "session_of", "storage_at", "view_of"]
 _BARE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _BLOCK = "block:"
 _PATIENCE_S = 15.0
-"""Seconds for which a storage that does not answer is tried again while somebody waits at a terminal."""
+"""Seconds of retries for a storage that does not answer: short, as a user waits at a terminal."""
 
 
 def storage_at(url: str | None) -> "ObjectStore":
-    """The storage at a URL, None: the default one.
+    """Return the storage at a URL; None: the default storage.
 
     Raises:
-        InvalidParameter: The URL cannot be one. Final.
+        InvalidParameter: The URL is invalid. Final.
     """
     from tune_flows.store import ObjectStore, locate
 
@@ -30,10 +30,10 @@ def storage_at(url: str | None) -> "ObjectStore":
 
 
 def objects_at(url: str) -> "ObjectStore":
-    """The objects of the experiment at a URL, or of that name in the default storage.
+    """Return the objects of the experiment at a URL, or of that name in the default storage.
 
     Raises:
-        InvalidParameter: The URL cannot be one. Final.
+        InvalidParameter: The URL is invalid. Final.
     """
     from tune_flows.core.errors import InvalidParameter
     from tune_flows.store import ObjectStore, experiment_url, locate_experiment
@@ -50,7 +50,7 @@ def objects_at(url: str) -> "ObjectStore":
 
 
 def view_of(store: "ObjectStore") -> "ExperimentView":
-    """The experiment as it stands.
+    """Return a view of the experiment in its current state.
 
     Raises:
         ExperimentNotFound, CorruptJournalError, StorageError: As `open_experiment`.
@@ -61,9 +61,9 @@ def view_of(store: "ObjectStore") -> "ExperimentView":
 
 
 def session_of(store: "ObjectStore") -> "Session | None":
-    """Who runs its newest session, and how; None: that is not known.
+    """Return the driver and settings of the newest session; None if they are unknown.
 
-    A note that cannot be read hinders nobody who only wants to know who drives: it is no part of the history.
+    A damaged session file is not an error here: it is not part of the history, only information.
 
     Raises:
         StorageError: The storage refused or did not answer.
@@ -78,7 +78,7 @@ def session_of(store: "ObjectStore") -> "Session | None":
 
 
 def place_of(url: str, found: "ObjectStore") -> tuple[str | None, str]:
-    """`storage_path` and `name` for `tune`, from a URL and the objects at it."""
+    """Return `storage_path` and `name` for `tune`, from a URL and the objects at it."""
     above, _, name = found.url.rpartition("/")
     if _is_name(url):
         return None, name

@@ -1,4 +1,4 @@
-"""The parameters of `tune` as options, and how they are put together with a specification."""
+"""The parameters of `tune` as options, and their combination with a specification."""
 
 import inspect
 import json
@@ -17,25 +17,25 @@ __all__ = ["Options", "RunArguments", "assigned"]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be said of every session, whether it begins an experiment or carries it on."""
+    """Options of every session, whether it begins an experiment or resumes it."""
 
     num_samples: int | None = None
-    """Trials in all, or repetitions of the grid; -1: without limit."""
+    """Total number of trials, or repetitions of the grid; -1: unlimited."""
     stop: tuple[str, ...] = ()
     """NAME=THRESHOLD, such as training_iteration=81: ends a trial; may be repeated."""
     time_budget_s: float | None = None
     """Seconds of work after which the experiment ends."""
     max_wall_time_s: float | None = None
-    """Seconds after which this run ends in order, though the experiment has not."""
+    """Seconds after which this run stops gracefully, even if the experiment has not ended."""
     max_concurrent_trials: int | None = None
-    """Most trials at a time."""
+    """Maximum number of trials at a time."""
     ray_address: str | None = None
-    """Ray cluster to use; by default a Ray of its own."""
+    """Ray cluster to use; by default, a local Ray is started."""
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = ()
     """KEY=VALUE for any parameter of tune, or part of one (scheduler.max_t=27); VALUE is JSON, else text."""
 
     def assignments(self) -> dict[str, Any]:
-        """What is said, by parameter; what is not said is not there."""
+        """Return the options that are set, by parameter."""
         said = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "set_"}
         found = {name: value for name, value in said.items() if value not in (None, ())}
         if self.stop:
@@ -44,11 +44,11 @@ class Options:
 
 
 class RunArguments:
-    """Parameters of `tune`, and where each of them was said.
+    """Parameters of `tune`, and the source of each.
 
     Args:
-        parameters: From a specification or a journal.
-        source: Its name, for messages.
+        parameters: Parameters from a specification or a journal.
+        source: Name of the specification or journal, for messages.
     """
 
     def __init__(self, parameters: Mapping[str, Any], source: str) -> None:
@@ -56,10 +56,10 @@ class RunArguments:
         self._sources = dict.fromkeys(parameters, source)
 
     def override(self, options: Mapping[str, Any], settings: Sequence[str]) -> None:
-        """By options, and then by `--set`.
+        """Override parameters by options, and then by `--set`.
 
         Raises:
-            InvalidParameter: An assignment is none. Final.
+            InvalidParameter: A setting is not of the form NAME=VALUE. Final.
         """
         for name, value in options.items():
             self.parameters[name] = value
@@ -71,7 +71,7 @@ class RunArguments:
             self._sources[name] = f"--set {path}"
 
     def check_names(self, function: Callable[..., Any]) -> None:
-        """Refuse what the function does not take, and ask for what it needs.
+        """Raise an error for parameters that the function does not take or that it requires.
 
         Raises:
             InvalidParameter: A parameter is unknown or missing. Final.
@@ -88,7 +88,7 @@ class RunArguments:
                 )
 
     def blamed(self, error: InvalidParameter) -> InvalidParameter:
-        """The same error, which also says where the parameter was said."""
+        """Return the same error with the source of the parameter added."""
         name = next((name for name in self._sources if _is_about(str(error), name)), None)
         return error if name is None else InvalidParameter(f"{self._sources[name]}: {error}")
 
@@ -98,7 +98,7 @@ class RunArguments:
             return
         held = self.parameters.get(name)
         if isinstance(held, str) and name in ("search_alg", "scheduler"):
-            held = {"type": held}  # the short form
+            held = {"type": held}  # the short form: a name only
         top = target = _copy(held)
         for part in inside[:-1]:
             target[part] = target = _copy(target.get(part))
@@ -107,10 +107,10 @@ class RunArguments:
 
 
 def assigned(settings: Sequence[str], option: str) -> dict[str, Any]:
-    """What several `NAME=VALUE` say.
+    """Return the values of several `NAME=VALUE` by name.
 
     Raises:
-        InvalidParameter: One of them is none. Final.
+        InvalidParameter: A setting is not of the form NAME=VALUE. Final.
     """
     return dict(_assignment(setting, option) for setting in settings)
 

@@ -1,4 +1,4 @@
-"""What commands print: text for people, tables that fit, JSON for programs."""
+"""Output of the commands: text, tables that fit the terminal, JSON for programs."""
 
 import json
 import math
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["console", "fields", "grid", "print_json", "show_all", "strict"]
 
 _UNLIMITED = 1000
-"""Columns where nobody looks: a program reads every cell whole."""
+"""Width in columns if the output is not a terminal: a program needs every cell uncut."""
 
 
 def console() -> "Console":
-    """Standard output; without control codes, and wide, where it is no terminal."""
+    """Return a console for standard output; wide and without control codes if it is not a terminal."""
     from rich.console import Console
 
     class Output(Console):
@@ -31,7 +31,7 @@ def console() -> "Console":
 
 
 def show_all(*what: "RenderableType") -> None:
-    """Print, one below the other; lines do not end in blanks."""
+    """Print the items below each other, without trailing blanks."""
     output = console()
     with output.capture() as captured:
         for one in what:
@@ -41,7 +41,7 @@ def show_all(*what: "RenderableType") -> None:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> "Table":
-    """Names and values, one pair a line; values are wrapped and never cut."""
+    """Return a table of names and values, one pair per line; values are wrapped, never cut."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -53,12 +53,12 @@ def fields(pairs: Iterable[tuple[str, str]]) -> "Table":
 
 
 def grid(columns: Iterable[tuple[str, Mapping[str, Any]]], rows: Iterable[Iterable[str]]) -> "Table":
-    """A table without frame, each row one line.
+    """Return a table without a frame, each row on one line.
 
     Args:
-        columns: Titles, and what rich takes to describe each; one with `"no_wrap": False` is cut where the
-            terminal is narrow. A metric may be called like another column.
-        rows: Of text.
+        columns: Title and rich options of each column; one with `"no_wrap": False` is cut if the terminal is
+            narrow. Titles may repeat, as a metric may have the name of another column.
+        rows: The cells of each row, as text.
     """
     from rich.table import Table
     from rich.text import Text
@@ -79,7 +79,7 @@ def print_json(value: object) -> None:
 
 
 def strict(value: object) -> object:
-    """The value as JSON has it: null for NaN, infinities and missing values, ISO text for times."""
+    """Return a strict JSON value: null for NaN, infinities and missing values, ISO text for times."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):

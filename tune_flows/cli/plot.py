@@ -1,4 +1,4 @@
-"""`tune-flows plot`: pictures of an experiment as a file."""
+"""`tune-flows plot`: plots of an experiment as a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def plot(
     kind: Annotated[str, Parameter(show_default=True)] = "overview",
     json: bool = False,
 ) -> int:
-    """Draw how the trials learned, what was best when, and what the parameters do.
+    """Draw the learning curves, the best value over time, and the effect of the parameters.
 
     Args:
         url: Where the experiment lies.

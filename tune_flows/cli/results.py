@@ -25,12 +25,12 @@ def results(
 ) -> int:
     """Write the results as a table: one row for each training iteration of each trial.
 
-    The columns are those of results.parquet and trials.parquet; they come from the log, so that they are
-    never older than it.
+    The columns are those of results.parquet and trials.parquet. The rows are read from the journal, so that
+    they are always up to date.
 
     Args:
         url: Where the experiment lies.
-        format: json is a list of objects, null for NaN; by default what the output's name says, else csv.
+        format: json is a list of objects, null for NaN; by default the output's suffix, else csv.
         output: File to write, replaced if it is there; by default standard output.
         trials: One row for each trial, with its last result.
         json: The same as --format json.

@@ -1,4 +1,4 @@
-"""`tune-flows resume`: an experiment goes on as it was run last."""
+"""`tune-flows resume`: resumes an experiment as it was last run."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ def resume(
     restart_errored: bool = False,
     json: bool = False,
 ) -> int:
-    """Carry an experiment on as it was run last: its trainable, parameters and limits need not be said again.
+    """Resume an experiment as it was last run: its trainable, parameters and limits need not be given again.
 
-    A driver that is at work on it stops: one experiment has one driver. One that has ended is returned at
-    once, unless options extend it. Exit codes are those of `run`.
+    Any driver still running it stops: an experiment has one driver. If the experiment has ended, its result
+    is returned at once, unless options extend it. Exit codes are those of `run`.
 
     Args:
         url: Where the experiment lies.
-        options: What may be said of every session.
+        options: Options of every session.
         errored: Trials that failed run again from their newest checkpoints.
         restart_errored: Trials that failed run again from scratch.
         json: Print the result as JSON.
@@ -64,7 +64,7 @@ def resume(
 
 
 def _session(store: "ObjectStore") -> "Session | None":
-    """How it was run last; a view would pass over a damaged note, and a resume must not guess."""
+    """Return the last session; unlike a view, a resume must not ignore a damaged session file."""
     from tune_flows.core.errors import CorruptJournalError
     from tune_flows.store.control_files import SESSION_KEY, read_session
 
@@ -88,7 +88,7 @@ def _tell_of_defaults(parameters: Mapping[str, Any]) -> None:
 
 
 def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what only a newer release takes."""
+    """Return the parameters without those that only a newer release accepts."""
     from inspect import signature
 
     from tune_flows.flow import tune

@@ -32,23 +32,23 @@ def run(
     resume: Literal["auto", "never", "must", "errored", "restart_errored"] | None = None,
     json: bool = False,
 ) -> int:
-    """Run an experiment to its end, or carry it on: what lies at storage_path/name goes on where it was.
+    """Run an experiment to its end; one that exists at storage_path/name is resumed where it left off.
 
-    The keys of a specification are the parameters of `tune`; options win over it. Ctrl-C ends the run in
-    order: running trials save, and the same command carries on. Exit code 1 if every trial failed, or one did
-    with fail_fast; 3 if the run was stopped before the experiment had ended.
+    The keys of a specification are the parameters of `tune`; options override them. Ctrl-C stops the run
+    gracefully: running trials save, and the same command resumes it. Exit code 1 if every trial failed, or
+    one did with fail_fast; 3 if the run was stopped before the experiment had ended.
 
     Args:
         what: A specification (.yaml, .toml, .json), or the import path of a trainable, package.module:name.
-        options: What may be said of every session.
-        param_space: What to search, as JSON; or by --set param_space.NAME=JSON.
+        options: Options of every session.
+        param_space: Search space as JSON; or use --set param_space.NAME=JSON.
         metric: Reported metric to tune.
         mode: Whether smaller or larger is better.
         search_alg: random, grid, optuna, or JSON with type and fields.
         scheduler: fifo, asha, hyperband, pbt, ..., or JSON with type and fields.
         storage_path: Folder or URL; by default TUNE_FLOWS_STORAGE, else ~/.tune_flows.
         name: Name of the experiment; by default a new one.
-        resume: What is expected of an experiment of that name.
+        resume: Whether the experiment must or must not exist, and whether its failed trials run again.
         json: Print the result as JSON.
     """
     given = _given(what)
@@ -68,7 +68,7 @@ def run(
 
 
 def run_given(given: RunArguments, *, json: bool) -> int:
-    """One run of the flow, and what came of it on standard output."""
+    """Run the flow and print its result on standard output; return the exit code."""
     from tune_flows.cli.output import print_json
     from tune_flows.core.errors import InvalidParameter
 
@@ -106,7 +106,7 @@ def _given(what: str) -> RunArguments:
 
 
 def _json_or_name(key: str, value: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The value of an option that takes JSON; policies by name alone, all others are text."""
+    """Return an option's value: JSON for a search space or a policy in `{...}`, else text."""
     from json import loads
 
     from tune_flows.core.errors import InvalidParameter
@@ -120,7 +120,7 @@ def _json_or_name(key: str, value: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _look_in_present_folder() -> None:
-    """A trainable beside the caller is found, here and in the workers, as it is with `python -m`."""
+    """Add the current folder to `sys.path`, as `python -m` does, for trainables here and in the workers."""
     present = os.getcwd()
     if present not in sys.path:
         sys.path.insert(0, present)

@@ -1,4 +1,4 @@
-"""`tune-flows show`: one experiment, as it stands or as it goes on."""
+"""`tune-flows show`: the state of one experiment, once or continuously."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,15 +28,15 @@ def show(
 
     Args:
         url: Where the experiment lies.
-        watch: Look again and again until it has ended, or Ctrl-C; without a terminal, a line for each change.
-        interval_s: Seconds between two looks.
+        watch: Refresh until it has ended, or Ctrl-C; without a terminal, a line for each change.
+        interval_s: Seconds between two refreshes.
         all: Show every trial, not the first 20.
         json: Print JSON: the summary, as `ls` gives it, with `trials`. With --watch, a line for each change.
     """
     from tune_flows.cli.locations import objects_at, session_of, view_of
     from tune_flows.cli.output import print_json, show_all
-    from tune_flows.cli.plot_file import plot_data
     from tune_flows.cli.summary import summary, trial_form
+    from tune_flows.cli.view_text import render_view
     from tune_flows.core.errors import InvalidParameter
 
     if not 0.1 <= interval_s <= 3600:
@@ -48,7 +48,7 @@ def show(
     elif json:
         print_json({**summary(view), "trials": [trial_form(trial) for trial in view.trials]})
     else:
-        show_all(plot_data(view, session_of(store), limit=None if all else _ROWS))
+        show_all(render_view(view, session_of(store), limit=None if all else _ROWS))
     return Exit.DONE
 
 

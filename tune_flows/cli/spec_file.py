@@ -1,6 +1,6 @@
 """A specification: the parameters of `tune` in a YAML, TOML or JSON file.
 
-Its keys are the names of the parameters, their values are as in a deployment. Nothing in it is evaluated.
+Its keys are the names of the parameters; their values are as in a deployment. No code in it is evaluated.
 """
 
 import json
@@ -15,7 +15,7 @@ from tune_flows.core.errors import InvalidParameter
 __all__ = ["SUFFIXES", "read_spec"]
 
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
-# As YAML 1.2 has it: version 1.1, which PyYAML reads, takes 1e-5 for text.
+# The floats of YAML 1.2: in version 1.1, which PyYAML implements, 1e-5 is text.
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?$|[-+]?[0-9][0-9_]*\.?[eE][-+]?[0-9]+$"
     r"|[-+]?[0-9][0-9_]*\.$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
@@ -23,10 +23,10 @@ _FLOAT = re.compile(
 
 
 def read_spec(path: Path) -> dict[str, Any]:
-    """What the file holds, by parameter.
+    """Return the parameters in the file, by name.
 
     Raises:
-        InvalidParameter: There is no such file, it is not of its format, or no mapping. Final.
+        InvalidParameter: The file cannot be read, has a syntax error, or is not a mapping. Final.
     """
     try:
         text = path.read_text("utf-8")
@@ -45,7 +45,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 
 def _parsed(text: str, suffix: str) -> object:
-    """ValueError for what is not of the format."""
+    """Parse a text in the format of `suffix`; raise ValueError if it is malformed."""
     if suffix == ".json":
         return json.loads(text, object_pairs_hook=_without_doubles)
     return tomllib.loads(text) if suffix == ".toml" else _yaml(text)
@@ -64,10 +64,10 @@ def _yaml(text: str) -> object:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML without tags that run code, with floats as people write them, each key once."""
+        """YAML loader without tags that run code, with YAML 1.2 floats and without duplicate keys."""
 
     def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-        # before merge keys (<<) are filled in, which a mapping may override
+        # checked before merge keys (<<) are expanded, as a mapping may override those
         _without_doubles([(str(key.value), None) for key, _ in node.value])
         return loader.construct_mapping(node, deep=True)
 

@@ -1,4 +1,4 @@
-"""`tune-flows stop`: asks the driver of an experiment to end its session in order."""
+"""`tune-flows stop`: asks the driver of an experiment to stop its session gracefully."""
 
 import getpass
 import socket
@@ -19,7 +19,7 @@ __all__ = ["stop"]
 
 _LOOK_S = 0.5
 _HEARD_WITHIN_S = 30.0
-"""Seconds after which a driver that has not heard is taken for dead: it looks every three."""
+"""Seconds after which a driver that has not taken the request counts as dead: it polls every three."""
 _A_DAY_S = 86_400.0
 
 
@@ -30,14 +30,14 @@ def stop(
     wait: Annotated[bool, Parameter(negative="--no-wait")] = True,
     timeout_s: Annotated[float, Parameter(show_default=True)] = 300.0,
 ) -> int:
-    """Ask the driver of an experiment to end its run in order, from any machine that reaches the storage.
+    """Ask the driver of an experiment to stop its run gracefully, from any machine that reaches the storage.
 
-    Running trials end their step and save; `tune-flows resume`, or the same `tune`, carries on. Exit code 3
-    if no driver answers, or it has not ended in time.
+    Running trials finish their step and save; `tune-flows resume`, or the same `tune` call, resumes the
+    experiment. Exit code 3 if no driver answers, or it has not ended in time.
 
     Args:
         url: Where the experiment lies.
-        wait: Wait until the session has ended; --no-wait only leaves the request.
+        wait: Wait until the session has ended; --no-wait only places the request.
         timeout_s: Seconds to wait at most.
     """
     from tune_flows.cli.locations import objects_at, session_of, view_of
@@ -72,7 +72,7 @@ def _wait(view: "ExperimentView", store: "ObjectStore", epoch: int, driver: str,
         time.sleep(_LOOK_S)
         waited_s = time.monotonic() - asked_at
         if (outcome := _outcome(view, begun_at, epoch)) is not None:
-            remove_stop_request(store, epoch)  # it may have come too late to be heard
+            remove_stop_request(store, epoch)  # it may have come too late for the driver to read it
             return outcome
         if not heard and read_stop_request(store, epoch) is None:
             heard = True
@@ -89,7 +89,7 @@ def _wait(view: "ExperimentView", store: "ObjectStore", epoch: int, driver: str,
 
 
 def _outcome(view: "ExperimentView", begun_at: datetime, epoch: int) -> Exit | None:
-    """How the waiting ends; None: it does not yet."""
+    """Return the exit code if the waiting is over, and print why; None: keep waiting."""
     if _is_gone(view, begun_at):
         print_err(
             f"tune-flows: {view.url}: the experiment has been removed meanwhile. The request is withdrawn."
@@ -112,7 +112,7 @@ def _outcome(view: "ExperimentView", begun_at: datetime, epoch: int) -> Exit | N
 
 
 def _is_gone(view: "ExperimentView", begun_at: datetime) -> bool:
-    """Look again: it may have been removed, and another one begun under its name."""
+    """Refresh the view; return whether the experiment was removed, or replaced by one of the same name."""
     from tune_flows.core.errors import ExperimentNotFound
 
     try:
@@ -135,7 +135,7 @@ def _nothing_to_stop(view: "ExperimentView") -> str | None:
 
 
 def _driver(session: "Session | None", epoch: int) -> str:
-    """Who it is, as far as is known."""
+    """Return the driver's description for messages, with process and host if known."""
     if session is None or session.epoch != epoch:
         return "its driver"
     host, _, process = session.writer.partition("/")

@@ -1,4 +1,4 @@
-"""What is said of an experiment, for people and for programs."""
+"""Summaries of an experiment, as text and as JSON values."""
 
 import math
 import time
@@ -17,10 +17,10 @@ _SILENT_AFTER_S = 120.0
 
 
 def state_of(view: "ExperimentView", now: float | None = None) -> str:
-    """One word: ended, stopped (in order, before its end), running, silent or new.
+    """Return the state: ended, stopped (gracefully, before its end), running, silent or new.
 
-    silent: for two minutes there was no record. The driver has died, or its trials take their time; the log
-    does not tell which.
+    silent: no record for two minutes. Either the driver has died or its trials are slow; the journal does not
+    show which.
     """
     if view.is_finished:
         return "ended"
@@ -33,7 +33,7 @@ def state_of(view: "ExperimentView", now: float | None = None) -> str:
 
 
 def summary(view: "ExperimentView") -> dict[str, Any]:
-    """What there is to say, as JSON values and times."""
+    """Return the summary of an experiment as JSON values and datetimes."""
     best = best_of(view)
     return {
         "name": view.name,
@@ -53,7 +53,7 @@ def summary(view: "ExperimentView") -> dict[str, Any]:
 
 
 def best_of(view: "ExperimentView") -> dict[str, Any] | None:
-    """The best trial as JSON values; None: no trial has a usable value of the metric."""
+    """Return the best trial as JSON values; None if no trial has a usable value of the metric."""
     trial, result = view.best_trial, view.result()
     if trial is None or view.metric is None:
         return None
@@ -69,7 +69,7 @@ def best_of(view: "ExperimentView") -> dict[str, Any] | None:
 
 
 def trial_form(trial: Trial) -> dict[str, Any]:
-    """A trial as JSON values."""
+    """Return a trial as JSON values."""
     return {
         "trial_id": trial.trial_id,
         "status": str(trial.status),
@@ -84,7 +84,7 @@ def trial_form(trial: Trial) -> dict[str, Any]:
 
 
 def done_of(view: "ExperimentView") -> str:
-    """Trials that are over, of how many; a dash before the first record."""
+    """Return the finished and the total number of trials, such as "3/10"; "-" before the first record."""
     if view.updated_at is None:
         return "-"
     done = sum(count for status, count in view.num_trials.items() if status.is_final)
@@ -92,7 +92,7 @@ def done_of(view: "ExperimentView") -> str:
 
 
 def age(at: datetime | None, now: float | None = None) -> str:
-    """How long ago, in words."""
+    """Return how long ago a time was, such as "5 min ago"; "never" for None."""
     if at is None:
         return "never"
     seconds = max(0.0, (time.time() if now is None else now) - at.timestamp())
@@ -103,7 +103,7 @@ def age(at: datetime | None, now: float | None = None) -> str:
 
 
 def number(value: object) -> str:
-    """A metric, short; a dash where there is none."""
+    """Return a metric's value as short text; "-" for None."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -112,7 +112,7 @@ def number(value: object) -> str:
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """A nested mapping as one level, names joined by `/`."""
+    """Flatten a nested mapping, with names joined by `/`."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
@@ -123,7 +123,7 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def one_line(config: Mapping[str, Any], names: Sequence[str] | None = None) -> str:
-    """A configuration on one line; of `names`, where they are given, only those."""
+    """Return a configuration on one line, limited to `names` if given."""
     items = flat(config)
     shown = items if names is None else {name: items[name] for name in names if name in items}
     return "  ".join(

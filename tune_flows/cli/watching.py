@@ -1,4 +1,4 @@
-"""What `show --watch` shows from look to look: a live picture on a terminal, lines elsewhere."""
+"""Output of `show --watch`: a live display on a terminal, lines elsewhere."""
 
 import json as json_format
 import sys
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tune_flows.cli.output import strict
-from tune_flows.cli.plot_file import plot_data
 from tune_flows.cli.summary import best_of, done_of, number, state_of, summary
+from tune_flows.cli.view_text import render_view
 from tune_flows.store.control_files import Session
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ _LINES_BESIDE_ROWS = 12
 
 @contextmanager
 def on_terminal(output: "Console", limit: int | None) -> Generator[Tell]:
-    """A picture that is drawn anew, as high as the terminal at most; its last state stays."""
+    """Show a live display of at most the terminal's height; its last state stays on the screen."""
     from rich.live import Live
 
     with Live(console=output, auto_refresh=False) as live:
 
         def tell(view: "ExperimentView", session: Session | None) -> None:
             rows = max(1, output.height - _LINES_BESIDE_ROWS)
-            live.update(plot_data(view, session, limit=min(rows, limit or rows)), refresh=True)
+            live.update(render_view(view, session, limit=min(rows, limit or rows)), refresh=True)
 
         yield tell
 
 
 @contextmanager
 def lines(*, json: bool) -> Generator[Tell]:
-    """A line whenever something has changed."""
+    """Print a line whenever something has changed."""
     told = ""
 
     def tell(view: "ExperimentView", session: Session | None) -> None:

@@ -1,4 +1,4 @@
-"""The vocabulary of tuning and the fold over what happened: values in, values out.
+"""The data types of tuning and the fold that computes the state from the journal: pure functions.
 
-No I/O, no clock, no global randomness. Nothing here knows of Ray, Prefect or a storage.
+No I/O, no clock, no global randomness. Nothing here depends on Ray, Prefect or a storage.
 """

@@ -1,18 +1,18 @@
-"""Which import paths may be given as strings: a safe front door for deployments that others may run.
+"""Allowlist of the import paths that may be given as strings, for deployments that others may run.
 
-Whoever may fill in a run form may name a trainable, and importing a module runs its code. The environment
-variable `TUNE_FLOWS_ALLOWED_TRAINABLES`, where the flow runs, restricts every path that a parameter names:
-the trainable, the `type` of a policy, the function of a `sample_from`. Objects that are passed in Python are
-not restricted, nor is what the author of a flow fixed with `tune.with_trainable`.
+Anyone who can fill in a run form can name a trainable, and importing a module runs its code. The environment
+variable `TUNE_FLOWS_ALLOWED_TRAINABLES` of the flow's process restricts every path that a parameter names:
+the trainable, the `type` of a policy, the function of a `sample_from`. Objects passed in Python and paths
+that the author of a flow fixed with `tune.with_trainable` are not restricted.
 
 The variable holds patterns, separated by commas:
 
-- `*` is any run of characters, `.` and `:` included, `?` one character, `[ab]` one of those (`fnmatch`); case
-  matters, spaces around a pattern do not.
-- A pattern is held against the whole path in the form `package.module:name`, in whichever form it was given.
-- A pattern with a wildcard must also match where the object is defined: `my_pkg.train:*` does not open what
-  `my_pkg.train` imports from elsewhere. Name such an object without a wildcard.
-- Unset: everything is allowed. Empty: nothing.
+- `*` matches any number of characters, including `.` and `:`; `?` matches one character, `[ab]` one of those
+  listed (`fnmatch`). Patterns are case-sensitive; spaces around them are ignored.
+- A pattern must match the whole path, which is first converted to the form `package.module:name`.
+- A pattern with a wildcard must also match where the object is defined: `my_pkg.train:*` does not allow what
+  `my_pkg.train` imports from elsewhere. To allow such an object, name it without a wildcard.
+- If the variable is unset, everything is allowed; if it is empty, nothing is.
 """
 
 import os
@@ -32,7 +32,7 @@ _trusted: ContextVar[bool] = ContextVar("trusted_paths", default=False)
 
 @contextmanager
 def trusted_paths() -> Generator[None]:
-    """Inside, every path is allowed: they were written by the author of a flow."""
+    """Allow every path within this context, for paths that the author of a flow wrote."""
     token = _trusted.set(True)
     try:
         yield
@@ -41,10 +41,10 @@ def trusted_paths() -> Generator[None]:
 
 
 def require_allowed(path: str) -> None:
-    """Refuse a path `module:name` before its module is imported.
+    """Reject a path `module:name` that is not allowed, before its module is imported.
 
     Raises:
-        Rejected: No pattern matches it.
+        InvalidValue: No pattern matches the path.
     """
     patterns = _patterns()
     if patterns is not None and not _matches(path, patterns):
@@ -52,12 +52,12 @@ def require_allowed(path: str) -> None:
 
 
 def require_allowed_object(path: str, found: object) -> None:
-    """Refuse what stands at an allowed path, when a wildcard let it in and its home is not allowed.
+    """Reject an object that only a wildcard allows and that is defined where no pattern allows it.
 
-    A value that is neither a function nor a class is at home in the module that has it.
+    A module's attribute that is neither a function nor a class counts as defined in that module.
 
     Raises:
-        Rejected: It is defined where no pattern matches.
+        InvalidValue: No pattern matches the place of definition.
     """
     patterns = _patterns()
     if patterns is None or path in patterns:
@@ -72,7 +72,7 @@ def require_allowed_object(path: str, found: object) -> None:
 
 
 def _patterns() -> list[str] | None:
-    """The patterns; None: everything is allowed."""
+    """Return the patterns; None: everything is allowed."""
     value = os.environ.get(ALLOWED_VARIABLE)
     if value is None or _trusted.get():
         return None

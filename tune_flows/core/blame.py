@@ -1,4 +1,4 @@
-"""Whose fault it is that a worker raised: the same for every executor."""
+"""Classification of the errors that workers raise, shared by all executors."""
 
 from tune_flows.core.errors import InfrastructureError, RestoreError
 from tune_flows.core.events import FaultKind
@@ -7,7 +7,7 @@ __all__ = ["classify_error"]
 
 
 def classify_error(error: object) -> tuple[FaultKind, str, str]:
-    """Whose fault an error is, its first line, and the rest of its text: the traceback, where it has one."""
+    """Return an error's kind, the first line of its text, and the rest of it: the traceback, if any."""
     message, _, rest = str(error).strip().partition("\n")
     return _kind(error), message or "no message", rest.strip()
 

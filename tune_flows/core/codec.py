@@ -1,8 +1,8 @@
 """Events and decisions as JSON records: `{"type": "ResultsReported", ...fields}`, and back.
 
-The names and fields of the dataclasses are the stored format: they only grow, and a field that is added
-gets a default. What is not known here was written by a newer version, and is refused. Non-finite floats
-travel as `tune_flows.core.json_values` says.
+The names and fields of the dataclasses are the stored format: names and fields are only ever added, and a new
+field has a default. An unknown type or field was written by a newer version and raises an error. Non-finite
+floats are encoded as described in `tune_flows.core.json_values`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ __all__ = ["partition", "record_from_json", "record_to_json", "state_from_json",
 
 
 def _adapters(union: UnionType) -> dict[str, TypeAdapter[Any]]:
-    # Pydantic takes no configuration for a dataclass itself, but one within a tuple goes by the tuple's.
+    # Pydantic accepts no configuration for a dataclass itself, but applies a tuple's to a dataclass in it.
     strict = ConfigDict(extra="forbid")
     kinds: tuple[type, ...] = get_args(union)
     forms: dict[str, Any] = {kind.__name__: GenericAlias(tuple, kind) for kind in kinds}
@@ -35,17 +35,17 @@ _STATE: TypeAdapter[tuple[ExperimentState]] = TypeAdapter(
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """The record as a JSON object."""
+    """Return the record as a JSON object."""
     name = type(record).__name__
     fields: dict[str, Any] = _ADAPTERS[name].dump_python((record,))[0]
     return {"type": name, **{field: to_json(value) for field, value in fields.items()}}
 
 
 def record_from_json(data: Mapping[str, Any]) -> Record:
-    """The record that `data` stands for.
+    """Return the record that a JSON object from `record_to_json` encodes.
 
     Raises:
-        CorruptJournalError: It is no record that this version knows.
+        CorruptJournalError: `data` is not a record that this version knows.
     """
     fields = dict(data)
     name = fields.pop("type", None)
@@ -61,15 +61,15 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
 
 
 def state_to_json(state: ExperimentState) -> dict[str, Any]:
-    """The state as a JSON object, for snapshots."""
+    """Return the state as a JSON object, for snapshots."""
     return to_json(_STATE.dump_python((state,))[0])
 
 
 def state_from_json(data: Mapping[str, Any]) -> ExperimentState:
-    """The state that `state_to_json` wrote.
+    """Return the state that a JSON object from `state_to_json` encodes.
 
     Raises:
-        CorruptJournalError: It is no state that this version knows.
+        CorruptJournalError: `data` is not a state that this version knows.
     """
     try:
         return _STATE.validate_python((from_json(data),))[0]
@@ -78,6 +78,6 @@ def state_from_json(data: Mapping[str, Any]) -> ExperimentState:
 
 
 def partition(records: Sequence[Record]) -> tuple[list[Event], list[DecisionRecord]]:
-    """What happened, and what was decided."""
+    """Split journal records into events and decisions, each in the order of `records`."""
     events = [record for record in records if isinstance(record, Event)]
     return events, [record for record in records if not isinstance(record, Event)]

@@ -1,6 +1,6 @@
-"""What shall happen: the runner's orders to the executor, issued once their cause is durable.
+"""Commands from the runner to the executor, issued once the records that cause them are durable.
 
-Commands are not recorded: after a restart they follow from the state again.
+Commands are not recorded: after a restart they are derived from the state again.
 """
 
 from dataclasses import dataclass
@@ -21,51 +21,51 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class LaunchSegment:
-    """Give the trial a worker, restore the checkpoint, train to the decision point and wait there."""
+    """Start the trial on a worker, restore the checkpoint, train to the decision point and wait there."""
 
     trial_id: str
     lease: int
     config: dict[str, Any]
     iteration: int
-    """Iterations journalled already: results up to here are known and need not be reported again."""
+    """Iterations already journalled: results up to here are known and need not be reported again."""
     time_total_s: float
-    """Seconds of training journalled already."""
+    """Seconds of training already journalled."""
     until: int | None
     """Decision point (a training iteration); None: train to the end."""
     save_at: int | None
-    """Iteration at which a checkpoint must be durable before the worker reports it; None: none demanded."""
+    """Iteration whose checkpoint must be durable before the worker reports it; None: no such checkpoint."""
     checkpoint: CheckpointRef | None
-    """Where to start from; None: from scratch."""
+    """Checkpoint to start from; None: from scratch."""
     delay_s: float = 0.0
-    """Seconds to wait, after a fault, before a worker is taken; virtual time need not."""
+    """Seconds to wait, after a fault, before a worker is taken; an executor in virtual time may ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContinueTrial:
-    """Train the waiting trial on to the next decision point."""
+    """Continue to train the waiting trial until the next decision point."""
 
     trial_id: str
     lease: int
     until: int | None
     save_at: int | None
     config: dict[str, Any] | None = None
-    """With `checkpoint`: go on as this configuration from that checkpoint; None: as it is."""
+    """Configuration to continue with, from `checkpoint`; None: configuration and progress are unchanged."""
     checkpoint: CheckpointRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PauseTrial:
-    """Save a checkpoint, free the worker, report `TrialPaused`; interrupt between two steps if need be."""
+    """Save a checkpoint, free the worker, report `TrialPaused`; interrupt between two steps if necessary."""
 
     trial_id: str
     lease: int
     save: bool = True
-    """False: the newest checkpoint already is where the trial goes on from."""
+    """Whether to save a checkpoint; False: the trial will resume from its newest existing one."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopTrial:
-    """Free the worker and report `TrialCompleted`; interrupt between two steps if need be."""
+    """Free the worker and report `TrialCompleted`; interrupt between two steps if necessary."""
 
     trial_id: str
     lease: int
@@ -74,12 +74,12 @@ class StopTrial:
 
 @dataclass(frozen=True, slots=True)
 class DeleteCheckpoint:
-    """Remove a checkpoint from the storage; it may be gone already."""
+    """Delete a checkpoint from the storage if it exists."""
 
     checkpoint: CheckpointRef
 
 
 TrialCommand = LaunchSegment | ContinueTrial | PauseTrial | StopTrial
-"""What an executor carries out."""
+"""A command that an executor carries out."""
 
 Command = TrialCommand | DeleteCheckpoint

@@ -1,7 +1,7 @@
-"""What was decided: the runner's answers, recorded beside the events that they answer.
+"""Decisions: the runner's answers to events, recorded in the journal next to these events.
 
-A decision is written so that replaying the journal needs no policy: the fold applies it as it stands.
-CONTINUE is the absence of a `TrialDecided`.
+A decision record contains everything that a replay needs: the fold applies it without calling a policy.
+CONTINUE is not recorded; it is implied if there is no `TrialDecided`.
 """
 
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A scheduler's word on one trial."""
+    """A scheduler's decision on one trial."""
 
     action: Action
     source: str | None = None
-    """Trial whose newest checkpoint this trial goes on from; None: its own."""
+    """Id of the trial from whose newest checkpoint this trial continues; None: its own."""
     config: dict[str, Any] | None = None
-    """Config this trial goes on with; None: its own."""
+    """Configuration with which this trial continues; None: its own."""
 
 
 CONTINUE = Decision(Action.CONTINUE)
@@ -50,16 +50,16 @@ YIELD = Decision(Action.YIELD)
 
 
 def exploit(source: str, config: dict[str, Any], *, then: Action = Action.CONTINUE) -> Decision:
-    """Go on from the newest checkpoint of trial `source` with `config`, then do as `then` says.
+    """Continue from the newest checkpoint of trial `source` with `config`, then perform the action `then`.
 
-    A source without a checkpoint, or a `then` of STOP, leaves the trial as it is.
+    If the source has no checkpoint, or `then` is STOP, the trial keeps its own state and configuration.
     """
     return Decision(then, source, config)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialSuggested:
-    """The search algorithm proposed a configuration; the trial exists from here on."""
+    """The search algorithm suggested a configuration; the trial now exists."""
 
     trial_id: str
     config: dict[str, Any]
@@ -67,7 +67,7 @@ class TrialSuggested:
 
 @dataclass(frozen=True, slots=True)
 class SearchExhausted:
-    """The search algorithm has nothing left to propose."""
+    """The search algorithm has no more configurations to suggest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class TrialLaunched:
 
 @dataclass(frozen=True, slots=True)
 class TrialContinued:
-    """The waiting worker trains on to the next decision point."""
+    """The waiting worker continues to train until the next decision point."""
 
     trial_id: str
     until: int | None
@@ -89,7 +89,7 @@ class TrialContinued:
 
 @dataclass(frozen=True, slots=True)
 class TrialDecided:
-    """PAUSE, STOP or a new start for the trial that reported; a mere CONTINUE is not recorded."""
+    """PAUSE, STOP or an exploit for the trial that reported; a plain CONTINUE is not recorded."""
 
     trial_id: str
     iteration: int
@@ -103,7 +103,7 @@ class TrialDecided:
 class TrialOverruled:
     """STOP or PAUSE for a trial that did not just report.
 
-    The scheduler's word, the end of the experiment, or the end of a stopped trial whose worker is gone.
+    Caused by the scheduler, by the end of the experiment, or by the lost worker of a stopped trial.
     """
 
     trial_id: str
@@ -113,7 +113,7 @@ class TrialOverruled:
 
 @dataclass(frozen=True, slots=True)
 class FaultJudged:
-    """Whether the trial that faulted may go on."""
+    """Whether the trial that faulted is retried."""
 
     trial_id: str
     retry: bool
@@ -121,7 +121,7 @@ class FaultJudged:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDropped:
-    """A checkpoint that nobody needs any more may be deleted."""
+    """The trial no longer needs this checkpoint, so it may be deleted."""
 
     trial_id: str
     path: str
@@ -129,14 +129,14 @@ class CheckpointDropped:
 
 @dataclass(frozen=True, slots=True)
 class StopDecided:
-    """The experiment ends early, with what it has."""
+    """The experiment ends early, with the results so far."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentEnded:
-    """Nothing is left to do."""
+    """The experiment has ended: nothing is left to do."""
 
     reason: str
 
@@ -153,7 +153,7 @@ DecisionRecord = (
     | StopDecided
     | ExperimentEnded
 )
-"""A decision that was taken."""
+"""Any decision in the journal."""
 
 Record = Event | DecisionRecord
-"""A line of the journal: what happened, or what was decided."""
+"""A record of the journal: an event or a decision."""

@@ -1,7 +1,7 @@
-"""Every error the library raises on purpose, one root, sorted by whose fault it is.
+"""All errors that the library raises on purpose, under one root and grouped by who caused them.
 
-Each class takes one message, so that an error survives pickling on its way from a worker. A message says
-what was got, what was expected, where, and what to do.
+Each constructor takes a single message, so that an error can be pickled and sent from a worker. The message
+states the value received, the value expected, the place, and what to do.
 """
 
 __all__ = [
@@ -31,15 +31,15 @@ class TuneError(Exception):
 
 
 class UserError(TuneError):
-    """The caller can mend it: a parameter, a policy, a metric. Final: a retry gives the same error."""
+    """The caller's error, such as a parameter, policy or metric. Final: a retry raises the same error."""
 
 
 class InvalidParameter(UserError, ValueError):
-    """A parameter has a value that cannot work; raised before any trial starts. Final."""
+    """A parameter has an invalid value; raised before any trial starts. Final."""
 
     @classmethod
     def of(cls, parameter: str, got: object, expected: str, hint: str = "") -> "InvalidParameter":
-        """An error naming the parameter, the value it got and what is expected instead."""
+        """Create an error that names the parameter, the value it got and the value expected."""
         shown = repr(got)
         if len(shown) > 200:
             shown = f"{shown[:197]}..."
@@ -47,11 +47,11 @@ class InvalidParameter(UserError, ValueError):
 
 
 class ExperimentMismatch(UserError):
-    """The experiment at this URL was begun with other parameters; the message lists them. Final."""
+    """The experiment at this URL was started with different parameters; the message lists them. Final."""
 
 
 class ExperimentExists(UserError):
-    """There is an experiment at this URL, and a new one was asked for. Final."""
+    """A new experiment was requested, but one already exists at this URL. Final."""
 
 
 class ExperimentNotFound(UserError):
@@ -59,11 +59,11 @@ class ExperimentNotFound(UserError):
 
 
 class MetricNotReported(UserError):
-    """A trial ended and no trial has ever reported the metric that is tuned. Final."""
+    """A trial ended, and no trial has reported the metric to optimize. Final."""
 
 
 class PolicyError(UserError):
-    """A search algorithm, scheduler or stopper broke its contract or raised. Final."""
+    """A search algorithm, scheduler or stopper violated its interface or raised an exception. Final."""
 
 
 class TrainableError(TuneError):
@@ -83,19 +83,19 @@ class InfrastructureError(TuneError):
 
 
 class RestoreError(InfrastructureError):
-    """The checkpoint that a trial is to go on from cannot be fetched. Retryable."""
+    """The checkpoint that a trial should resume from cannot be fetched. Retryable."""
 
 
 class ResourcesUnavailable(InfrastructureError):
-    """No node of the cluster can ever hold one trial, or the cluster cannot be reached. Final."""
+    """No node of the cluster is large enough for a trial, or the cluster cannot be reached. Final."""
 
 
 class StorageError(InfrastructureError):
-    """The storage refused or did not answer within the retry budget."""
+    """The storage rejected a request or did not answer within the retry budget."""
 
 
 class CorruptJournalError(StorageError):
-    """A stored object is torn, foreign, or of a newer format; the message names it. Final."""
+    """A stored object is incomplete, not ours, or of a newer format; the message names it. Final."""
 
 
 class ExperimentFenced(InfrastructureError):
@@ -103,4 +103,4 @@ class ExperimentFenced(InfrastructureError):
 
 
 class InvalidTransition(TuneError):
-    """A trial was told to do what its status does not allow: a bug of ours or of a custom executor. Final."""
+    """A trial's status does not allow the transition: a bug here or in a custom executor. Final."""

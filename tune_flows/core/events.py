@@ -1,10 +1,10 @@
-"""What happened: the runner's only input. Recorded in the journal before anything follows from it.
+"""Events: the runner's only input, recorded in the journal before they have any effect.
 
 Rules of this module:
 
-- An event of a worker names its trial and lease; an event of an older lease, or a second copy of
-  an event, changes nothing.
-- Times are Unix seconds and come from outside; nothing here reads a clock.
+- An event from a worker names its trial and lease; an event of an older lease, or a duplicate event,
+  changes nothing.
+- Times are Unix seconds and are passed in; nothing here reads a clock.
 """
 
 from dataclasses import dataclass
@@ -32,21 +32,21 @@ __all__ = [
 
 
 class FaultKind(StrEnum):
-    """Whose fault ended a lease."""
+    """Kind of the fault that ended a lease."""
 
     TRAINABLE = "trainable"
-    """The user's code raised."""
+    """The user's code raised an exception."""
     INFRASTRUCTURE = "infrastructure"
     """The worker, its node or the storage was lost, or a step hung."""
     RESTORE = "restore"
-    """The checkpoint to go on from could not be fetched."""
+    """The checkpoint to resume from could not be fetched."""
     PREEMPTION = "preemption"
-    """The cluster took the worker's node away and had said so; counts in no budget."""
+    """The cluster removed the worker's node after announcing it; counts in no failure budget."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriverStarted:
-    """A driver took the experiment over: every worker of the one before is gone."""
+    """A driver took over the experiment; all workers of the previous driver are gone."""
 
     epoch: int
     at: float
@@ -55,7 +55,7 @@ class DriverStarted:
 
 @dataclass(frozen=True, slots=True)
 class DriverStopped:
-    """The session ended in order before the experiment did: every worker is gone, the next one goes on."""
+    """The session was stopped before the experiment ended: all workers are gone, a later one continues."""
 
     at: float
     """Unix time in seconds."""
@@ -68,49 +68,49 @@ class ExperimentExtended:
     """The experiment may now have `target` trials in all."""
 
     target: int | None
-    """None: without limit."""
+    """Maximum number of trials; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialsReopened:
-    """These trials, which were over, run again, each with a new failure budget; so does the experiment."""
+    """The experiment and these trials, which were over, continue; each trial has a new failure budget."""
 
     trial_ids: tuple[str, ...]
-    """May be empty: the experiment alone goes on."""
+    """Ids of the trials; may be empty, then only the experiment continues."""
     restart: bool = False
-    """Whether they begin from scratch: the results and checkpoints of their life so far are void."""
+    """Whether the trials start from scratch, which discards their results and checkpoints so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class RulesChanged:
-    """From here on the runner goes by these limits and budgets."""
+    """From now on, the runner applies these limits and budgets."""
 
     rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityChanged:
-    """The executor has room for `slots` trials at a time."""
+    """The executor can now run `slots` trials at the same time."""
 
     slots: int
 
 
 @dataclass(frozen=True, slots=True)
 class ResultsReported:
-    """Training iterations a worker has done since it last reported, in order."""
+    """Results of the training iterations since the worker's last report, in order."""
 
     trial_id: str
     lease: int
     results: tuple[Result, ...]
     waits: bool = False
-    """Whether the worker has come to its decision point and now waits there."""
+    """Whether the worker has reached its decision point and waits there."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """A checkpoint of the trial is durable.
 
-    Comes right before the result of its iteration, or later: training goes on while it is uploaded.
+    Precedes the result of its iteration directly, or comes later, if training continued during the upload.
     """
 
     trial_id: str
@@ -122,7 +122,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class TrialPaused:
-    """The worker of a trial that was told to pause is free."""
+    """The trial was paused as commanded and its worker is free."""
 
     trial_id: str
     lease: int
@@ -130,7 +130,7 @@ class TrialPaused:
 
 @dataclass(frozen=True, slots=True)
 class TrialCompleted:
-    """The trial has ended in order and its worker is free."""
+    """The trial ended without a fault and its worker is free."""
 
     trial_id: str
     lease: int
@@ -146,13 +146,13 @@ class TrialFaulted:
     lease: int
     kind: FaultKind
     message: str
-    """One line."""
+    """The error in one line."""
     traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Somebody asked that the experiment end now, with what it has."""
+    """The experiment was requested to end now, with the results so far."""
 
     reason: str
 

@@ -1,10 +1,10 @@
-"""Objects by their import path, `package.module:name`: how JSON names functions and classes.
+"""Import paths `package.module:name`, by which JSON refers to functions and classes.
 
 Rules of this module:
 
 - A path is looked up, never evaluated.
-- Importing a module runs its code. So `tune_flows.core.allowed` is asked before the import, and once more
-  about what was found there.
+- Importing a module runs its code. So `tune_flows.core.allowed` checks the path before the import, and the
+  object found there after it.
 """
 
 import importlib
@@ -18,14 +18,14 @@ __all__ = ["import_object", "path_of"]
 
 
 def import_object(path: str, expected: str) -> object:
-    """What stands at `path`.
+    """Import and return the object at `path`.
 
     Args:
-        path: `package.module:name`, or `package.module.name`; the name may be dotted after a colon.
-        expected: What should have been there, for the error.
+        path: `package.module:name` or `package.module.name`; after a colon the name may contain dots.
+        expected: Description of a valid value, for the error.
 
     Raises:
-        Rejected: It is not allowed here, there is no such thing, or importing its module failed.
+        InvalidValue: The path is not allowed or does not exist, or importing its module failed.
     """
     module_name, colon, name = path.partition(":")
     if not colon:
@@ -49,7 +49,7 @@ def import_object(path: str, expected: str) -> object:
 
 
 def path_of(target: object) -> str:
-    """The import path of a function or class, or with `<` in it a description of what cannot be imported."""
+    """Return the import path of `target`; if it cannot be imported, a description that contains `<`."""
     module = getattr(target, "__module__", None) or type(target).__module__
     name = getattr(target, "__qualname__", None)
     if name is None:
@@ -64,6 +64,6 @@ def _near_module(module_name: str) -> str:
     parent, _, last = module_name.rpartition(".")
     try:
         search = list(importlib.import_module(parent).__path__) if parent else None
-    except Exception:  # then there is nothing to compare with; the first error is the one to tell
+    except Exception:  # no modules to suggest; the caller reports the original error
         return ""
     return closest(last, [module.name for module in pkgutil.iter_modules(search)])

@@ -1,8 +1,8 @@
-"""JSON values, exactly: what journal, states, configurations and results are made of.
+"""Lossless JSON values, for the journal, states, configurations and results.
 
-JSON has no NaN and no infinities, and Python's default output for them is not JSON. They travel as
-`{"$float": "nan"}`, `{"$float": "inf"}`, `{"$float": "-inf"}`; finite floats survive JSON bit by bit. A dict
-that looks like one of these travels with one more `$`.
+JSON has no NaN and no infinities, and Python's default output for them is not JSON. They are encoded as
+`{"$float": "nan"}`, `{"$float": "inf"}`, `{"$float": "-inf"}`; finite floats are preserved exactly. A dict
+that looks like one of these is escaped with an additional `$` in its key.
 """
 
 import math
@@ -15,12 +15,12 @@ _FLOAT = "$float"
 
 
 class NotJson(TypeError):
-    """A value, or a part of it, that JSON does not have.
+    """A value, or a part of it, is not a JSON value.
 
     Args:
-        got: The part.
-        where: Its place in the value, such as `[2]['key']`.
-        expected: What would have been right.
+        got: The invalid part.
+        where: Its position in the value, such as `[2]['key']`.
+        expected: Description of a valid value.
     """
 
     def __init__(self, got: object, where: str, expected: str = "a JSON value") -> None:
@@ -33,7 +33,7 @@ class NotJson(TypeError):
 
 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """`value` with non-finite floats in their JSON form; tuples become lists."""
+    """Return `value` with non-finite floats encoded for JSON; tuples become lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else {_FLOAT: repr(float(value))}
     if isinstance(value, Mapping):
@@ -45,7 +45,7 @@ def to_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def from_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The inverse of `to_json`."""
+    """Return the value that `to_json` encoded."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value)
         if not _looks_coded(items):
@@ -59,18 +59,18 @@ def from_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def plain_json(value: Any, *, where: str = "", strict: bool = False) -> Any:  # noqa: ANN401 - any value
-    """A copy of `value` made of dict, list, str, int, float, bool and None alone.
+    """Return a copy of `value` that consists only of dict, list, str, int, float, bool and None.
 
-    Tuples become lists; scalars of numpy, torch and the like, and subclasses of the basic types (enums),
-    become the basic types.
+    Tuples become lists. Scalars of numpy, torch and similar libraries, and instances of subclasses of the
+    basic types (such as enums), become the basic types.
 
     Args:
         value: Anything.
-        where: Place of `value` in something larger, for the error.
-        strict: Whether to refuse NaN, infinities and keys that are no strings; else such keys become strings.
+        where: Position of `value` in an enclosing value, for the error.
+        strict: Whether to reject NaN, infinities and non-string keys; otherwise such keys become strings.
 
     Raises:
-        NotJson: A part of it is no JSON value.
+        NotJson: A part of `value` is not a JSON value.
     """
     value = plain_scalar(value)
     if value is None or isinstance(value, bool):
@@ -92,7 +92,7 @@ def plain_json(value: Any, *, where: str = "", strict: bool = False) -> Any:  # 
 
 
 def plain_scalar(value: object) -> object:
-    """`value` as Python's own when it is a scalar of numpy, torch or the like, else as it is."""
+    """Convert a scalar of numpy, torch or similar to a Python scalar; return any other value unchanged."""
     item: object = getattr(value, "item", None)
     is_one = getattr(value, "ndim", 0) == 0 and not isinstance(value, type | Mapping)
     if is_one and callable(item):

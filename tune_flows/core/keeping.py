@@ -1,10 +1,10 @@
-"""Which checkpoints of a trial are the best ones, and which of them are kept.
+"""Ranking of a trial's checkpoints and selection of those to keep.
 
 Rules of this module:
 
-- A checkpoint without a usable value (none, NaN, an infinity) is the worst; of equals the newer one is
-  better.
-- The newest checkpoint is always kept, whatever its value: it is where a retry starts.
+- A checkpoint without a usable value (missing, NaN or infinite) ranks lowest; between equal values the newer
+  checkpoint is better.
+- The newest checkpoint is always kept, regardless of its value: a retry starts from it.
 """
 
 import math
@@ -20,11 +20,11 @@ __all__ = ["best_checkpoint", "surplus_checkpoints"]
 def best_checkpoint(
     checkpoints: Sequence[CheckpointRef], metric: str | None, mode: Mode
 ) -> CheckpointRef | None:
-    """The checkpoint with the best value of `metric`, the newest one where there is none; None: none at all.
+    """Return the checkpoint with the best `metric`, or the newest if no value is usable; None if empty.
 
     Args:
         checkpoints: Oldest first.
-        metric: Name of the value; None: the newest is best.
+        metric: Name of the metric to rank by; None: the newest checkpoint is best.
         mode: Whether a smaller or larger value is better.
     """
     ranked = _worst_first(checkpoints, metric, mode)
@@ -32,11 +32,11 @@ def best_checkpoint(
 
 
 def surplus_checkpoints(checkpoints: Sequence[CheckpointRef], rules: Rules) -> list[CheckpointRef]:
-    """Those that the rules do not keep, worst first.
+    """Return the checkpoints that the rules do not keep, worst first.
 
     Args:
-        checkpoints: All that the trial has, oldest first.
-        rules: How many are kept, and by which value.
+        checkpoints: All checkpoints of the trial, oldest first.
+        rules: How many checkpoints are kept, and by which metric.
     """
     if rules.num_to_keep is None:
         return []
@@ -51,4 +51,4 @@ def _worst_first(checkpoints: Sequence[CheckpointRef], metric: str | None, mode:
             return -math.inf
         return value if mode == "max" else -value
 
-    return sorted(checkpoints, key=score)  # stable: of equals, the newer one comes later
+    return sorted(checkpoints, key=score)  # stable: among equal scores, the newer one comes later

@@ -1,15 +1,15 @@
-"""The life of a trial: one table of allowed moves, the only function that makes one, and the moves by name.
+"""Status transitions of a trial: the table of allowed ones, and the functions that perform them.
 
 PENDING -> RUNNING      a worker was granted
-RUNNING -> PAUSED       the scheduler's word or the end of the session, its resources are free
+RUNNING -> PAUSED       paused by the scheduler or the end of the session; its resources are free
 RUNNING -> PENDING      a fault that will be retried, or the driver died
 RUNNING -> TERMINATED   completed, or stopped
-RUNNING -> ERRORED      its failure budget is spent
-PAUSED  -> RUNNING      the scheduler's word, a worker was granted
-PAUSED  -> PENDING      it was running when the session before was stopped
+RUNNING -> ERRORED      its failure budget is exhausted
+PAUSED  -> RUNNING      resumed by the scheduler, a worker was granted
+PAUSED  -> PENDING      it was running when the previous session was stopped
 PENDING, PAUSED -> TERMINATED   stopped without a worker
 
-Nothing leads out of ERRORED and TERMINATED but a new life (`reopened`), which only the user can give.
+ERRORED and TERMINATED are final, unless the user reopens the trial (`reopened`).
 """
 
 from dataclasses import replace
@@ -38,10 +38,10 @@ ALLOWED: frozenset[tuple[TrialStatus, TrialStatus]] = frozenset(
 
 
 def transition(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
-    """The trial in its new status, with `changes` applied to its other fields.
+    """Return the trial with the status `to` and with `changes` applied to its other fields.
 
     Raises:
-        InvalidTransition: The table does not allow the move; nothing has changed.
+        InvalidTransition: `ALLOWED` does not contain the transition; nothing has changed.
     """
     if (trial.status, to) not in ALLOWED:
         allowed = sorted(f"{a} -> {b}" for a, b in ALLOWED if a is trial.status) or ["none, it is final"]
@@ -50,7 +50,7 @@ def transition(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa:
 
 
 def request(trial: Trial, action: Action, reason: str) -> Trial:
-    """A trial that was told to stop or pause: at once without a worker, else once its worker has done so."""
+    """Stop or pause a trial: a running one once its worker has done so, else a stop takes effect now."""
     runs = trial.status is TrialStatus.RUNNING
     if action is Action.STOP:
         reason = trial.reason or reason
@@ -62,24 +62,24 @@ def request(trial: Trial, action: Action, reason: str) -> Trial:
 
 
 def requeue(trial: Trial) -> Trial:
-    """A trial whose worker is gone; one that was told to stop may still owe its last checkpoint."""
+    """Requeue a trial whose worker is gone, even a stopping one: its final checkpoint may be missing."""
     if trial.pending is Action.PAUSE:
         return released(trial, TrialStatus.PAUSED)
     return transition(trial, TrialStatus.PENDING, until=None)
 
 
 def suspend(trial: Trial) -> Trial:
-    """A running trial whose worker was freed in order at the end of a session; what it was told stands."""
+    """Pause a running trial whose worker was freed at the end of a session; a pending STOP is kept."""
     if trial.pending is Action.PAUSE:
         return released(trial, TrialStatus.PAUSED)
     return transition(trial, TrialStatus.PAUSED, until=None)
 
 
 def reopened(trial: Trial, *, restart: bool) -> Trial:
-    """A trial that was over in a new life, with the old one's results or from scratch.
+    """Reopen a trial that is over, with its previous results or, if `restart`, from scratch.
 
     Raises:
-        InvalidTransition: It is not over; nothing has changed.
+        InvalidTransition: The trial is not over; nothing has changed.
     """
     if not trial.is_over:
         raise InvalidTransition(f"{trial}: cannot be reopened; only a trial that is over can.")
@@ -91,5 +91,5 @@ def reopened(trial: Trial, *, restart: bool) -> Trial:
 
 
 def released(trial: Trial, to: TrialStatus, **changes: Any) -> Trial:  # noqa: ANN401 - fields of Trial
-    """A trial that holds no worker any more and has nothing left to be carried out."""
+    """Return the trial in status `to`, without a worker and without a pending action."""
     return transition(trial, to, pending=None, until=None, **changes)

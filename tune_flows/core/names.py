@@ -1,8 +1,8 @@
-"""Names with placeholders: one deployment, and a new experiment for each of its nights.
+"""Experiment names with placeholders, so that each run of a deployment is a new experiment.
 
 Rules of this module:
 
-- What is filled in belongs to the flow run for good, so that a retry of the run gives the same name.
+- The values filled in are fixed for a flow run, so that a retry of the run gives the same name.
 """
 
 import re
@@ -16,21 +16,21 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 def has_placeholders(name: str) -> bool:
-    """Whether there is something to fill in."""
+    """Return whether `name` contains placeholders."""
     return _PLACEHOLDER.search(name) is not None
 
 
 def filled_in(name: str, *, scheduled_for: datetime, flow_run_id: str) -> str:
-    """The name with its placeholders replaced: `{date}`, `{datetime}` and `{flow_run_id}`.
+    """Replace the placeholders `{date}`, `{datetime}` and `{flow_run_id}` in `name`.
 
     Args:
-        name: Such as `churn-{date}`.
-        scheduled_for: The time that the flow run was planned for, not the one at which it began. In the name
-            it is UTC: `2026-11-23`, `2026-11-23T02-00-00`.
-        flow_run_id: Of the run.
+        name: Name with placeholders, such as `churn-{date}`.
+        scheduled_for: Scheduled time of the flow run, not its actual start. It appears in the name in UTC:
+            `2026-11-23`, `2026-11-23T02-00-00`.
+        flow_run_id: Id of the flow run.
 
     Raises:
-        InvalidParameter: Something else stands in braces. Final.
+        InvalidParameter: There is another placeholder in `name`. Final.
     """
     at = scheduled_for.astimezone(UTC)
     values = {

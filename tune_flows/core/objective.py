@@ -1,4 +1,4 @@
-"""What is tuned for: the metric, its direction, and the policy for bad values."""
+"""The objective of the tuning: the metric, its direction, and the treatment of unusable values."""
 
 import math
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ Mode = Literal["min", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Turns a result into one score, larger is better, so that no policy repeats the direction."""
+    """Converts a result to a score where larger is better, so that policies can ignore the direction."""
 
     metric: str | None
-    """Name of the reported metric (nested names joined by `/`); None when nothing is compared."""
+    """Name of the reported metric (nested names joined by `/`); None if trials are not compared."""
     mode: Mode = "max"
 
     def score(self, result: Result | None) -> float:
-        """The metric with its sign turned so that larger is better; NaN when it is missing or not a number.
+        """Return the metric, negated for mode "min"; NaN if it is missing or not a number.
 
-        NaN and the infinity on the losing side never win; the infinity on the winning side is as
-        suspect and counts as NaN too.
+        NaN and the worst possible infinity never win. The best possible infinity is just as suspect and
+        becomes NaN too.
         """
         value = result.value(self.metric) if result is not None and self.metric is not None else None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return math.nan
         try:
             score = float(value) if self.mode == "max" else -float(value)
-        except OverflowError:  # a whole number beyond every float
+        except OverflowError:  # an integer too large for a float
             return math.nan
         return math.nan if score == math.inf else score
 
     def value(self, score: float) -> float:
-        """The metric's value that gives `score`."""
+        """Return the value of the metric that has the score `score`."""
         return score if self.mode == "max" else -score

@@ -1,9 +1,9 @@
-"""What search algorithms, schedulers and stoppers have in common: one pydantic model each.
+"""Base of search algorithms, schedulers and stoppers, each of which is a pydantic model.
 
-- Its fields are the configuration: a flow parameter, a form, a line of YAML, a Python object.
-- Its private attributes are the state. They survive a restart: `dump_state` writes them as JSON by their
-  annotations, `load_state` reads them back. Randomness is a private attribute of type `Rng`.
-- A run works on a `fresh` copy, so one object may serve two runs.
+- Its fields are the configuration, given as a flow parameter, in a form, in YAML or in Python.
+- Its private attributes are the state, which survives a restart: `dump_state` writes it as JSON according to
+  the annotations, `load_state` reads it back. A random generator is a private attribute of type `Rng`.
+- Each run uses a `fresh` copy, so several runs can use the same object.
 """
 
 import inspect
@@ -44,11 +44,11 @@ def _rng_from_json(state: Any) -> Any:  # noqa: ANN401 - a generator passes thro
 
 
 Rng = Annotated[np.random.Generator, PlainSerializer(_rng_to_json), BeforeValidator(_rng_from_json)]
-"""A numpy generator as part of a policy's state."""
+"""Type of a numpy generator in a policy's state."""
 
 
 def new_rng(seed: int, stream: int = 0) -> np.random.Generator:
-    """A generator whose state `dump_state` can write; streams of one seed are independent of each other."""
+    """Return a generator that `dump_state` can write; different streams of a seed are independent."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
 
 
@@ -57,11 +57,11 @@ _ELSEWHERE = {
     "mode": "metric and mode are parameters of tune.",
     "time_attr": "Iterations are the only unit here.",
 }
-"""What Ray Tune's policies have as fields and these do not."""
+"""Hints for fields that Ray Tune's policies have and these do not."""
 
 
 class Policy(BaseModel):
-    """Base of `SearchAlg` and `TrialScheduler`. What survives a restart: fields and private attributes."""
+    """Base of `SearchAlg` and `TrialScheduler`. Fields and private attributes survive a restart."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -70,15 +70,15 @@ class Policy(BaseModel):
         field_title_generator=lambda name, _: name,  # on the form: the name that code and YAML use
     )
 
-    if not TYPE_CHECKING:  # to type checkers the fields are the signature, as of every pydantic model
+    if not TYPE_CHECKING:  # for type checkers the fields are the signature, as for every pydantic model
 
         def __init__(self, /, **data: object) -> None:
-            """Make one in Python.
+            """Create a policy in Python.
 
             Raises:
                 InvalidParameter: A field is unknown or out of bounds.
-                ValidationError: The same in a class with an `__init__` of its own, which pydantic calls too
-                    where it parses: it has to get its own error.
+                ValidationError: The same, if the class overrides `__init__`: pydantic calls an overridden
+                    `__init__` when it parses, and needs its own error type there.
             """
             try:
                 super().__init__(**data)
@@ -87,40 +87,40 @@ class Policy(BaseModel):
                     raise
                 raise invalid_parameter(error, type(self).__name__, type(self), _ELSEWHERE) from error
 
-        # Where pydantic parses (JSON, a form) it goes on to make models itself, without calling this.
+        # Pydantic still builds models without calling this when it parses (JSON, a form).
         __init__.__pydantic_base_init__ = True
 
     @classmethod
     def kind(cls) -> str:
-        """The name of this kind in JSON: its `type` literal, or the import path of a user's own class."""
+        """Return the name of this kind in JSON: its `type` literal, or the import path of a user's class."""
         if "type" in inspect.get_annotations(cls):  # a subclass of a built-in kind is another kind
             return str(cls.model_fields["type"].default)
         return f"{cls.__module__}:{cls.__qualname__}"
 
     def to_config(self) -> dict[str, Any]:
-        """The configuration as JSON; `parse_policy` turns it back into an equal policy."""
+        """Return the configuration as JSON; `parse_policy` converts it back to an equal policy."""
         return {**self.model_dump(mode="json"), "type": self.kind()}
 
     def fresh(self) -> Self:
-        """A copy with the same configuration and no state."""
+        """Return a copy with the same configuration and no state."""
         return type(self).model_validate(self.model_dump())
 
     def dump_state(self) -> dict[str, Any]:
-        """The state as JSON: every private attribute, by its annotation.
+        """Return the state as JSON: every private attribute, serialized according to its annotation.
 
         Raises:
-            PolicyError: An attribute has no value, or one that JSON does not have; it is named.
+            PolicyError: An attribute has no value or no JSON form; the message names it.
         """
         return {name: self._dumped(name) for name in _state_adapters(type(self))}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `dump_state` wrote; the policy then decides as the dumped one would have.
+        """Restore the state from `dump_state`, so that the policy decides as the dumped one would have.
 
-        An attribute that has the dumped JSON form already stays as it is: after `setup` with the same space,
-        a function in it that JSON cannot bring back (a lambda) goes on working.
+        An attribute whose JSON form already equals the dumped one is left unchanged. So after `setup` with
+        the same space, a function in it that JSON cannot restore (a lambda) still works.
 
         Raises:
-            PolicyError: The state is not one of this kind.
+            PolicyError: `state` is not a state of this kind of policy.
         """
         adapters = _state_adapters(type(self))
         if state.keys() != adapters.keys():
@@ -143,7 +143,7 @@ class Policy(BaseModel):
         adapter = _state_adapters(type(self))[name]
         try:
             return to_json(adapter.dump_python(getattr(self, name), mode="json", warnings="error"))
-        except (AttributeError, ValueError) as error:  # pydantic's own are ValueErrors
+        except (AttributeError, ValueError) as error:  # pydantic's errors are ValueErrors
             raise PolicyError(
                 f"state of {self.kind()}: {name} cannot be written as JSON ({error}); convert numpy scalars "
                 "with int() or float(), and annotate it as what it holds."
@@ -168,22 +168,22 @@ def _state_adapters(kind: type[Policy]) -> dict[str, TypeAdapter[Any]]:
 
 
 def _has_config(hint: object) -> bool:
-    """Whether pydantic refuses to be told a configuration for this type."""
+    """Return whether pydantic rejects a configuration for this type, since the type has its own."""
     return is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, BaseModel))
 
 
 def parse_policy(parameter: str, value: object, base: type[P], kinds: Mapping[str, type[P]]) -> P:
-    """The policy that `value` means, as a fresh copy.
+    """Return the policy that `value` describes, as a fresh copy.
 
     Args:
         parameter: Name of the parameter, for messages.
         value: An instance of `base`, the name of a kind, or a mapping with `type` (the name of a kind, or an
-            import path `package.module:Class` of one's own) and the kind's fields.
-        base: What the policy must be.
+            import path `package.module:Class` of a user's class) and the kind's fields.
+        base: Required base class of the policy.
         kinds: The built-in kinds by name.
 
     Raises:
-        InvalidParameter: It is no such policy, or a field is unknown or out of bounds.
+        InvalidParameter: `value` describes no such policy, or a field is unknown or out of bounds.
     """
     if isinstance(value, base):
         return value.fresh()

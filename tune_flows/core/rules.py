@@ -1,4 +1,4 @@
-"""Limits and budgets: what the runner goes by beside its policies."""
+"""Limits and budgets that the runner applies in addition to its policies."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,31 +10,31 @@ __all__ = ["Rules"]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """May change from one session to the next; journalled, because a replay goes by the rules of the time."""
+    """Limits and budgets of a session; journalled, because a replay applies the rules of each session."""
 
     max_concurrent_trials: int | None = None
-    """Trials that run at a time; None: as many as there are slots."""
+    """Maximum number of trials that run at the same time; None: as many as there are slots."""
     max_failures: int = 0
-    """Faults of its trainable a trial survives; -1: any number."""
+    """Maximum number of trainable faults after which a trial is still retried; -1: any number."""
     max_infra_failures: int = 3
-    """Lost workers, nodes and uploads a trial survives; -1: any number."""
+    """The same for lost workers, nodes and uploads; -1: any number."""
     max_restore_failures: int = 3
-    """Checkpoints that could not be fetched a trial survives; -1: any number."""
+    """The same for checkpoints that could not be fetched; -1: any number."""
     retry_delay_s: float = 0.0
-    """Seconds before a trial is tried again, see `tune_flows.runner.backoff`; 0: at once."""
+    """Seconds before a trial is retried, see `tune_flows.runner.backoff`; 0: immediately."""
     fail_fast: bool | Literal["raise"] = False
-    """Whether the first trial that fails for good ends the experiment; "raise": at once."""
+    """Whether the first trial that fails for good ends the experiment; "raise": immediately."""
     checkpoint_at_end: bool = False
     """Whether a trial saves a checkpoint when it ends."""
     num_to_keep: int | None = None
-    """Checkpoints kept for each trial, see `tune_flows.core.keeping`; None: all."""
+    """Number of checkpoints kept for each trial, see `tune_flows.core.keeping`; None: all."""
     checkpoint_score_attribute: str | None = None
-    """Name of the metric by which the best ones are kept; None: the newest ones."""
+    """Name of the metric by which the best checkpoints are kept; None: the newest are kept."""
     checkpoint_score_order: Mode = "max"
-    """Whether smaller or larger values of it are better."""
+    """Whether smaller or larger values of `checkpoint_score_attribute` are better."""
     time_budget_s: float | None = None
-    """Seconds drivers may be at work on the experiment; downtime does not count."""
+    """Seconds that drivers may work on the experiment; time without a driver does not count."""
     max_steps_per_task: int | None = None
-    """Training iterations up to which a worker is sent at a time; None: up to the next decision."""
+    """Maximum number of training iterations in one segment; None: up to the next decision point."""
     stop: dict[str, float] = field(default_factory=dict[str, float])
-    """Thresholds at which a trial ends itself, as the parameter `stop` gives them."""
+    """Thresholds at which a trial ends, as given by the parameter `stop`."""

@@ -1,4 +1,4 @@
-"""Pydantic models at the edge: how they look as a form, and how their refusals read."""
+"""Form schemas for pydantic models, and readable messages for their validation errors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,18 +14,18 @@ __all__ = ["FormOf", "FormOfKinds", "FormUnion", "InForm", "InvalidValue", "clos
 
 
 class FormUnion:
-    """Annotation that makes a discriminated union of models a usable form in the Prefect UI.
+    """Annotation that gives a discriminated union of models a usable form in the Prefect UI.
 
     `Annotated[A | B, Field(discriminator="type"), FormUnion()]` validates as before; only the JSON schema
     differs:
 
     - `anyOf` without `discriminator`, because the UI's tabs do not switch on `oneOf`;
-    - members with fewer fields first: the UI shows the first one that shares the most fields with a value;
+    - members with fewer fields first: the UI selects the first one that shares the most fields with a value;
     - `"type": "object"`, which enables "Use JSON Input" for the field;
-    - `type` is a select with one choice, and required, so that the server refuses what the run would refuse;
-    - of a member's docstring the first paragraph, because there is little room;
-    - `if`/`then` beside `anyOf` says it once more, which forms ignore and the server's messages need: of
-      `anyOf` alone they say no more than that no member fits.
+    - `type` is a required select with one choice, so that the server rejects what the run would reject;
+    - a member's description is the first paragraph of its docstring, because space is limited;
+    - `if`/`then` repeats the choice beside `anyOf`: forms ignore it, but without it the server's messages
+      only say that no member of `anyOf` matches.
     """
 
     def __get_pydantic_json_schema__(
@@ -34,7 +34,7 @@ class FormUnion:
         schema = handler(core)
         discriminator = schema.pop("discriminator", None)
         members = schema.pop("oneOf", None) or schema.pop("anyOf", None)
-        if members is None:  # a single model is no union
+        if members is None:  # a single model is not a union
             return schema
         if discriminator is None:
             return {**schema, "type": "object", "anyOf": members}
@@ -48,7 +48,7 @@ class FormUnion:
 
 
 def _make_tab(definition: JsonSchemaValue, key: str, kind: str) -> None:
-    """Change the definition of a member so that it can be shown, and told from the others."""
+    """Change the definition of a member so that the form can show it and distinguish it from the others."""
     definition["required"] = [key, *(name for name in definition.get("required", []) if name != key)]
     definition["properties"][key] = {"type": "string", "enum": [kind], "default": kind, "title": key}
     if "description" in definition:
@@ -56,12 +56,12 @@ def _make_tab(definition: JsonSchemaValue, key: str, kind: str) -> None:
 
 
 def _by_kind(key: str, kinds: dict[str, str], other: dict[str, Any]) -> dict[str, Any]:
-    """A schema by which a value of a kind (the value of `key`) is held against that kind alone.
+    """Return a schema that validates a value only against the kind that its `key` names.
 
     Args:
         key: The property that names the kind.
-        kinds: Reference to the schema of each kind.
-        other: What another name must fulfil.
+        kinds: Kind name to the reference of its schema.
+        other: Schema of `key` for a value of any other kind.
     """
     schema: dict[str, Any] = {"required": [key], "properties": {key: other}}
     for kind, reference in reversed(kinds.items()):
@@ -76,14 +76,14 @@ def invalid_parameter(
     model: type[BaseModel],
     hints: Mapping[str, str] | None = None,
 ) -> InvalidParameter:
-    """The first thing that `model` refused, as an error for the caller.
+    """Convert the first error of a pydantic validation to an error for the caller.
 
     Args:
-        error: What validation raised.
-        name: The parameter that `model` is for; or a function from a field of `model` to the name of its
-            parameter, which gets "" when no single field is to blame.
-        model: The model that was to be built.
-        hints: By the name of a field that `model` does not have, what to do instead.
+        error: The error that validation raised.
+        name: Name of the parameter that `model` validates; or a function from a field of `model` to the name
+            of its parameter, called with "" when the error does not concern a single field.
+        model: The model that failed to validate.
+        hints: For names of fields that `model` does not have, a hint on what to do instead.
     """
     detail = error.errors(include_url=False)[0]
     loc = [str(part) for part in detail["loc"]]
@@ -105,14 +105,14 @@ def invalid_parameter(
 
 
 class FormOf:
-    """Annotation of a flow parameter that looks like `shape` on the form and is checked by the flow itself.
+    """Annotation of a flow parameter that has the form of `shape` but is validated by the flow itself.
 
-    A script may then pass what no JSON schema describes (an object of one's own), and every refusal is the
-    flow's own error.
+    A script can then pass objects that no JSON schema describes, such as instances of user classes, and every
+    validation error is raised by the flow.
 
     Args:
-        shape: The type that the form and the server know.
-        keywords: Added to its JSON schema.
+        shape: Type from which the form and the server's validation are generated.
+        keywords: Keywords to add to its JSON schema.
     """
 
     def __init__(self, shape: object, **keywords: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -130,7 +130,7 @@ class FormOf:
 
 
 class FormOfKinds(FormOf):
-    """As `FormOf`, for a `FormUnion`: beside its members there is a kind of one's own, by import path."""
+    """`FormOf` for a `FormUnion`, with an additional member for a user's own kind, by import path."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -141,7 +141,7 @@ class FormOfKinds(FormOf):
             other = other["else"]
         kinds = "|".join(other["properties"]["type"]["enum"])
         other["properties"]["type"] = {"type": "string", "pattern": f"^({kinds}|[^:]+:[^:]+)$"}
-        own = {  # fits the built-in kinds too: what is wrong with one of them is for the `if`s to say
+        own = {  # matches the built-in kinds too: errors in those are reported by the `if`s
             "title": "My own, by import path",
             "type": "object",
             "properties": {"type": {"type": "string", "title": "type"}},
@@ -152,10 +152,10 @@ class FormOfKinds(FormOf):
 
 
 class InForm:
-    """Annotation that adds to a JSON schema what the flow says itself, in words of its own: bounds.
+    """Annotation that adds keywords to the JSON schema only; the flow checks them with its own messages.
 
     Args:
-        keywords: Of JSON schema, such as `minimum`.
+        keywords: JSON schema keywords, such as `minimum`.
     """
 
     def __init__(self, **keywords: Any) -> None:  # noqa: ANN401 - any JSON value

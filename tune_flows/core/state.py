@@ -1,11 +1,11 @@
-"""The experiment's state: a fold over the journal, and nothing else.
+"""The experiment's state, computed as a fold over the journal.
 
 Rules of this module:
 
-- `apply` is the only way the state changes, live and on replay alike, so fold(journal) is the live state.
-- A record that is late (an older lease, a known iteration) or that comes twice changes nothing.
-- Nothing is stored that can be computed from the rest, but for `live`, which is asked for on every step.
-- A trial that was told to stop stops, whatever it was or is told besides.
+- The state changes only through `apply`, both live and on replay, so fold(journal) equals the live state.
+- A late record (with an older lease or a known iteration) and a duplicate record change nothing.
+- Nothing that can be computed from other fields is stored, except `live`, which is read on every step.
+- A STOP for a trial overrides all its earlier and later actions.
 """
 
 from collections.abc import Iterator
@@ -49,60 +49,60 @@ __all__ = ["ExperimentState"]
 
 @dataclass(slots=True)
 class ExperimentState:
-    """All that an experiment knows, but for the inner state of its policies."""
+    """The complete state of an experiment, except for the internal state of its policies."""
 
     target: int | None = 0
-    """Trials the experiment may have in all; None: without limit."""
+    """Maximum number of trials of the experiment; None: no limit."""
     rules: Rules = field(default_factory=Rules)
-    """Limits and budgets of the present session."""
+    """Limits and budgets of the current session."""
     slots: int = 0
-    """Trials the executor has room for at a time."""
+    """Number of trials that the executor can run at the same time."""
     epoch: int = 0
-    """How often a driver took the experiment over."""
+    """Number of times that a driver has taken over the experiment."""
     exhausted: bool = False
     """Whether the search algorithm has nothing left to propose."""
     stopping: str | None = None
-    """Why the experiment ends early, once somebody asked for it."""
+    """Why the experiment ends early; None if no early end was requested or decided."""
     ended: str | None = None
-    """Why the experiment is over; None while it is not."""
+    """Why the experiment has ended; None if it has not."""
     session_began: float | None = None
-    """Unix time (s) at which the present driver began; None before the first."""
+    """Unix time (s) at which the current driver started; None if there is none."""
     now: float = 0.0
     """Unix time (s) of the newest record."""
     earlier_sessions_s: float = 0.0
-    """Seconds that drivers before this one were at work."""
+    """Seconds that earlier drivers worked on the experiment."""
     stopped: str | None = None
-    """Why the newest session ended before the experiment did; None while a driver is at work."""
+    """Why the latest session was stopped before the experiment ended; None while a driver works on it."""
     held: dict[str, None] = field(default_factory=dict[str, None])
-    """Ids of the trials that were running when the session was stopped: PAUSED until the next one begins."""
+    """Ids of trials that were running when the session was stopped: PAUSED until the next session starts."""
     trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
-    """By id, in order of creation."""
+    """The trials by id, in order of creation."""
     reported: dict[str, None] = field(default_factory=dict[str, None])
-    """Names of the metrics that have ever had a value, the automatic ones included."""
+    """Names of all metrics that have had a value so far, including the automatic ones."""
     copied: dict[str, None] = field(default_factory=dict[str, None])
-    """Paths of checkpoints that another trial went on from: those that several trials may hold."""
+    """Paths of checkpoints that were copied to another trial, so several trials may hold them."""
     live: dict[str, None] = field(default_factory=dict[str, None])
-    """Ids of the trials that are not final, in order of creation: what each step looks through."""
+    """Ids of the trials that are not final, in order of creation; scanned on every step."""
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds that drivers were at work on this experiment; downtime does not count."""
+        """Seconds that drivers worked on this experiment; time without a driver does not count."""
         return self.elapsed_at(self.now)
 
     def elapsed_at(self, now: float) -> float:
-        """What `elapsed_s` is at `now` (Unix seconds), the present driver being at work until then."""
+        """Return `elapsed_s` at `now` (Unix seconds), assuming that the current driver works until then."""
         session = 0.0 if self.session_began is None else max(now, self.now) - self.session_began
         return self.earlier_sessions_s + max(0.0, session)
 
     @property
     def may_create(self) -> bool:
-        """Whether another trial could be suggested."""
+        """Whether another trial may be suggested."""
         if self.exhausted or self.stopping or self.ended:
             return False
         return self.target is None or len(self.trials) < self.target
 
     def copy(self) -> "ExperimentState":
-        """The same state, apart from now on: trials are values, so sharing them is safe."""
+        """Return an independent copy; the trials are immutable, so both copies share them."""
         return replace(
             self,
             trials=dict(self.trials),
@@ -113,32 +113,32 @@ class ExperimentState:
         )
 
     def live_trials(self) -> Iterator[Trial]:
-        """The trials that are not final, oldest first."""
+        """Return the trials that are not final, oldest first."""
         return (self.trials[trial_id] for trial_id in self.live)
 
     def waiting_trials(self) -> Iterator[Trial]:
-        """The trials that are PENDING or PAUSED, oldest first."""
+        """Return the trials that are PENDING or PAUSED, oldest first."""
         return (trial for trial in self.live_trials() if trial.status is not TrialStatus.RUNNING)
 
     def by_status(self) -> dict[TrialStatus, int]:
-        """How many trials stand where; every status is a key."""
+        """Return the number of trials in each status; every status is a key."""
         counts = dict.fromkeys(TrialStatus, 0)
         for trial in self.trials.values():
             counts[trial.status] += 1
         return counts
 
     def at(self, now: float) -> None:
-        """Time has come to `now` (Unix seconds); an earlier time than the newest changes nothing."""
+        """Advance the time to `now` (Unix seconds); an earlier time than the current one changes nothing."""
         self.now = max(self.now, now)
 
     def holder(self, trial_id: str, lease: int) -> Trial | None:
-        """The trial if `lease` is the one it holds at present, else None."""
+        """Return the trial if it is running under `lease`, else None."""
         trial = self.trials.get(trial_id)
         held = trial is not None and trial.status is TrialStatus.RUNNING and trial.lease == lease
         return trial if held else None
 
     def fresh(self, event: ResultsReported) -> list[Result]:
-        """The results of the event that are not known yet."""
+        """Return the results of the event that are not in the state yet."""
         trial = self.holder(event.trial_id, event.lease)
         fresh: list[Result] = []
         known = trial.iteration if trial is not None else 0
@@ -149,7 +149,7 @@ class ExperimentState:
         return fresh
 
     def apply_result(self, trial_id: str, result: Result) -> Trial:
-        """One fresh result; the trial as it is then."""
+        """Apply one fresh result and return the updated trial."""
         trial = self.trials[trial_id]
         pending = Action.STOP if result.done else trial.pending
         trial = replace(
@@ -168,7 +168,7 @@ class ExperimentState:
         return trial
 
     def _saves_at_end(self, trial: Trial) -> bool:
-        """Whether the trial ends here with the interim checkpoint as its last one."""
+        """Return whether the trial ends here and keeps its interim checkpoint as the final one."""
         at_end = trial.interim is not None and trial.interim.iteration == trial.iteration
         return at_end and trial.pending is Action.STOP and self.rules.checkpoint_at_end
 
@@ -179,10 +179,10 @@ class ExperimentState:
 
     @singledispatchmethod
     def apply(self, record: Record) -> None:
-        """One record of the journal.
+        """Apply one record of the journal.
 
         Raises:
-            InvalidTransition: The record asks of a trial what its status does not allow.
+            InvalidTransition: The record requires a transition that the trial's status does not allow.
         """
         raise TypeError(f"not a record of the journal: {record!r}")
 
@@ -192,7 +192,7 @@ class ExperimentState:
             return
         self.epoch = record.epoch
         self.earlier_sessions_s = self.elapsed_s
-        self.session_began = max(record.at, self.now)  # clocks differ: no second may count twice
+        self.session_began = max(record.at, self.now)  # clocks differ: never count a second twice
         self.stopped = None
         self.slots = 0
         for trial in list(self.live_trials()):
@@ -211,7 +211,7 @@ class ExperimentState:
         self.stopped = record.reason
         for trial in list(self.live_trials()):
             if trial.status is TrialStatus.RUNNING:
-                if trial.pending is not Action.PAUSE:  # else its scheduler has paused it
+                if trial.pending is not Action.PAUSE:  # else the scheduler paused it
                     self.held[trial.trial_id] = None
                 saves = trial.pending is Action.PAUSE or self._saves_at_end(trial)
                 self._put(suspend(trial.without_interim(keep=True) if saves else trial))
@@ -252,7 +252,7 @@ class ExperimentState:
             return
         newest, saved = trial.checkpoint, record.checkpoint
         if newest is not None and saved.iteration <= newest.iteration:
-            return  # a second copy, or the trial became a copy of another one at this very iteration
+            return  # a duplicate, or the trial became a copy of another one at this iteration
         if record.interim:
             self._put(replace(trial, interim=saved))
             return

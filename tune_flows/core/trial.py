@@ -1,10 +1,10 @@
-"""A trial and what it has to show: values, never remote, never mutated.
+"""Trials, their results and checkpoints: local, immutable values.
 
 Rules of this module:
 
-- A `Trial` is replaced, not changed; only `tune_flows.core.state` replaces it.
-- Its status is stored once, here; every other view (running, waiting, finished) is computed.
-- A status changes through `moved`, along the table in `tune_flows.core.lifecycle`.
+- A `Trial` is replaced, not mutated; only `tune_flows.core.state` replaces it.
+- Its status is stored only here; every other view (running, waiting, finished) is computed from it.
+- A status changes only through `transition`, as the table in `tune_flows.core.lifecycle` allows.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,18 +14,18 @@ from typing import Any
 __all__ = ["AUTOMATIC", "Action", "CheckpointRef", "Result", "Trial", "TrialStatus"]
 
 AUTOMATIC = ("training_iteration", "time_total_s", "time_this_iter_s", "timestamp", "done")
-"""What every result has a value for, beside its metrics."""
+"""Names of the fields that every result has in addition to its metrics."""
 
 
 class TrialStatus(StrEnum):
-    """Where a trial stands in its life."""
+    """Status of a trial."""
 
     PENDING = "PENDING"
-    """Waits for a slot: new, to be retried, or left behind by a driver that died."""
+    """Waits for a slot: is new, will be retried, or was running when its driver died."""
     RUNNING = "RUNNING"
     """Holds a lease on a worker."""
     PAUSED = "PAUSED"
-    """Gave its resources back on the scheduler's word; may go on from its checkpoint."""
+    """Released its resources, by the scheduler or a stopped session; can resume from its checkpoint."""
     ERRORED = "ERRORED"
     """Failed more often than its budget allows. Final."""
     TERMINATED = "TERMINATED"
@@ -33,57 +33,57 @@ class TrialStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether no driver will run this trial any more."""
+        """Whether a trial with this status will never run again, unless the user reopens it."""
         return self in (TrialStatus.ERRORED, TrialStatus.TERMINATED)
 
 
 class Action(StrEnum):
-    """What a scheduler says about a trial."""
+    """Action that a scheduler decides for a trial."""
 
     CONTINUE = "CONTINUE"
-    """Train on."""
+    """Continue training."""
     PAUSE = "PAUSE"
-    """Save a checkpoint and give the resources back."""
+    """Save a checkpoint and release the resources."""
     STOP = "STOP"
     """End the trial; it becomes TERMINATED."""
     YIELD = "YIELD"
-    """PAUSE if another trial waits for the slot, else CONTINUE; the runner resolves it."""
+    """PAUSE if another trial waits for the slot, else CONTINUE; the runner decides which."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRef:
-    """Where a durable checkpoint lies and which iteration of the trial it stands for."""
+    """Reference to a durable checkpoint: its location and its training iteration."""
 
     path: str
     """Folder relative to the experiment's URL, so that an experiment can be moved."""
     iteration: int
-    """Training iterations the restoring trial has done when it starts from here."""
+    """Number of training iterations that a trial has done when it is restored from here."""
     manifest_sha256: str
     """Checksum (hex) of the manifest that lists the files with their checksums."""
     size_bytes: int
     """Total size of the files."""
     metrics: dict[str, float] = field(default_factory=dict[str, float], hash=False)
-    """Finite values, at the iteration it was saved at, of the metrics that checkpoints are compared by."""
+    """Finite values of the metrics that checkpoints are ranked by, at the iteration of saving."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one training iteration reported."""
+    """Result of one training iteration."""
 
     iteration: int
-    """Training iterations done, from 1; also `training_iteration` for stop criteria and tables."""
+    """Number of the training iteration, from 1; called `training_iteration` in stop criteria and tables."""
     metrics: dict[str, Any]
     """Flat mapping from name (nested names joined by `/`) to a JSON value."""
     time_this_iter_s: float
     time_total_s: float
-    """Seconds of training of this trial, over all of its attempts."""
+    """Seconds of training of this trial over all its attempts."""
     timestamp: float
     """Unix time in seconds at which the iteration ended."""
     done: bool = False
-    """Whether the trial ended itself here: a stop criterion held or the trainable said `done`."""
+    """Whether the trial ended itself here: a stop criterion was met or the trainable reported `done`."""
 
     def value(self, name: str) -> Any:  # noqa: ANN401 - a metric is any JSON value
-        """The metric called `name`, one of the automatic fields, or None when it is not there."""
+        """Return the metric or automatic field called `name`, or None if there is none."""
         match name:
             case "training_iteration":
                 return self.iteration
@@ -101,34 +101,34 @@ class Trial:
     config: dict[str, Any]
     status: TrialStatus = TrialStatus.PENDING
     iteration: int = 0
-    """Training iterations journalled so far."""
+    """Number of training iterations journalled so far."""
     last_result: Result | None = None
     restored_at: int = 0
-    """Iteration that the newest lease went on from, that of its checkpoint; 0: from scratch."""
+    """Iteration of the checkpoint from which the newest lease started; 0: from scratch."""
     iterations_since_restore: int = 0
-    """How many of `iteration` the worker had done that reported the last of them: starts again at 1 with each
-    launch, and when the trial becomes a copy of another one. A crash changes it: nothing to decide by."""
+    """Iterations since the latest restore, as of the last result: restarts at 1 with each launch and when the
+    trial becomes a copy of another one. A crash changes it, so decisions must not depend on it."""
     lease: int = 0
-    """How often a worker was given to this trial; events of an older lease are void."""
+    """Number of the newest lease on a worker, counted from 1; events of an older lease are ignored."""
     until: int | None = None
-    """Iteration at which the worker next waits for a decision; None: it runs to its end."""
+    """Iteration at which the worker next waits for a decision; None: it trains to the end."""
     pending: Action | None = None
-    """STOP or PAUSE that was decided and that the executor has not carried out yet."""
+    """STOP or PAUSE that was decided but not yet carried out by the executor."""
     checkpoints: tuple[CheckpointRef, ...] = field(default=())
-    """Durable checkpoints, oldest first; the last one is where a new attempt starts."""
+    """Durable checkpoints, oldest first; a new attempt starts from the last one."""
     interim: CheckpointRef | None = None
-    """Saved only because a session was stopped, newer than all of `checkpoints`; a new attempt starts there.
-    It is dropped with the next regular one, counts nowhere, and no other trial goes on from it."""
+    """Checkpoint saved only because a session was stopped, newer than `checkpoints`; the next attempt starts
+    from it. Dropped with the next regular one; not counted in any limit, not copied to other trials."""
     former: tuple[CheckpointRef, ...] = field(default=())
-    """Those from before it became a copy of another trial, oldest first, where all checkpoints are kept."""
+    """Checkpoints from before the trial became a copy of another, oldest first; empty unless all are kept."""
     unfetched: str | None = None
-    """Path of the checkpoint that could not be fetched, the last time that happened."""
+    """Path of the last checkpoint that could not be fetched."""
     failures: int = 0
-    """Faults of the trainable."""
+    """Number of faults of the trainable."""
     infra_failures: int = 0
-    """Faults of workers, nodes and storage."""
+    """Number of faults of workers, nodes and storage."""
     restore_failures: int = 0
-    """Checkpoints that could not be fetched."""
+    """Number of times that a checkpoint could not be fetched."""
     error: str | None = None
     """Text of the newest fault, with its traceback."""
     reason: str | None = None
@@ -136,7 +136,7 @@ class Trial:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, or was told to and holds no worker that could still do so."""
+        """Whether the trial has ended, or has a pending STOP and no worker to carry it out."""
         told = self.pending is Action.STOP and self.status is not TrialStatus.RUNNING
         return self.status.is_final or told
 
@@ -147,17 +147,17 @@ class Trial:
 
     @property
     def start(self) -> CheckpointRef | None:
-        """Where the next attempt starts; None: from scratch."""
+        """The checkpoint from which the next attempt starts; None: from scratch."""
         return self.interim or self.checkpoint
 
     @property
     def is_saved(self) -> bool:
-        """Whether the newest checkpoint stands for the newest iteration."""
+        """Whether the newest checkpoint is from the newest iteration."""
         return self.checkpoint is not None and self.checkpoint.iteration == self.iteration
 
     @property
     def faults(self) -> int:
-        """Faults of any kind that count in a budget."""
+        """Number of faults of all kinds that count in a failure budget."""
         return self.failures + self.infra_failures + self.restore_failures
 
     @property
@@ -167,11 +167,11 @@ class Trial:
 
     @property
     def kept(self) -> tuple[CheckpointRef, ...]:
-        """Its regular checkpoints, those included that it does not go on from any more."""
+        """All regular checkpoints of the trial, including those from before it became a copy."""
         return (*self.former, *self.checkpoints)
 
     def as_copy(self, config: dict[str, Any], start: CheckpointRef | None, *, keep: bool) -> "Trial":
-        """The trial as a copy of another one, which goes on from `start`; `keep`: what it saved stays."""
+        """Return the trial as a copy of another from `start`; `keep`: keep its checkpoints in `former`."""
         former = {own.path: own for own in self.kept if start is None or own.path != start.path}
         return replace(
             self,
@@ -183,7 +183,7 @@ class Trial:
         )
 
     def without_interim(self, *, keep: bool) -> "Trial":
-        """The trial without `interim`, which becomes a regular checkpoint if `keep`."""
+        """Return the trial without `interim`; with `keep`, it becomes a regular checkpoint."""
         kept = (self.interim,) if keep and self.interim is not None else ()
         return replace(self, checkpoints=(*self.checkpoints, *kept), interim=None)
 

@@ -1,4 +1,4 @@
-"""A trainable on scikit-learn's digits: a small neural network, trained epoch by epoch."""
+"""A trainable for scikit-learn's digits: a small neural network, trained epoch by epoch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ __all__ = ["DigitsClassifier", "read_data", "split_digits"]
 
 
 def split_digits(seed: int = 0) -> dict[str, "pd.DataFrame"]:
-    """The digits in three frames, `train`, `validation` and `test`: 64 features in [0, 1] and `label`."""
+    """Return the frames `train`, `validation` and `test` of the digits: 64 features in [0, 1] and `label`."""
     import pandas as pd
     from sklearn.datasets import load_digits
 
@@ -25,11 +25,11 @@ def split_digits(seed: int = 0) -> dict[str, "pd.DataFrame"]:
 
 
 def read_data(config: dict[str, Any], split: str) -> "pd.DataFrame":
-    """One of the frames of `split_digits`.
+    """Read one of the frames of `split_digits`.
 
     Args:
-        config: May say where it lies: with `data` as `<split>.parquet` in that folder (path or URL), or with
-            the name of the split as a Parquet file there. Without either, the bundled data is split here.
+        config: May contain the location: `data`, a folder (path or URL) with `<split>.parquet`; or a key with
+            the split's name, a Parquet file. Without either, the bundled data is split here.
         split: `train`, `validation` or `test`.
     """
     import pandas as pd
@@ -42,10 +42,10 @@ def read_data(config: dict[str, Any], split: str) -> "pd.DataFrame":
 
 
 class DigitsClassifier(Trainable):
-    """One step is one epoch; reports `loss` (training) and `accuracy` (validation, 0 to 1).
+    """A neural network; a step is an epoch, with `loss` (training) and `accuracy` (validation, 0 to 1).
 
     Config: `learning_rate`, `hidden` (units); optional `alpha` (L2 penalty), `batch_size`, `activation`,
-    `seed`, and where the data lies, as for `read_data`.
+    `seed`, and the location of the data, as for `read_data`.
     """
 
     def setup(
@@ -54,7 +54,7 @@ class DigitsClassifier(Trainable):
         train: "pd.DataFrame | None" = None,
         validation: "pd.DataFrame | None" = None,
     ) -> None:
-        """Make an untrained model, and take the data, or read what `with_parameters` does not give."""
+        """Make an untrained model and read the data that `with_parameters` does not pass."""
         from sklearn.neural_network import MLPClassifier
 
         self.train = _arrays(read_data(config, "train") if train is None else train)
@@ -69,24 +69,24 @@ class DigitsClassifier(Trainable):
         )
 
     def step(self) -> dict[str, Any]:
-        """One epoch."""
+        """Train for one epoch."""
         features, labels = self.train
         self.model.partial_fit(features, labels, classes=range(10))
         return {"loss": self.model.loss_, "accuracy": self.model.score(*self.validation)}
 
     def save_checkpoint(self, checkpoint_dir: Path) -> None:
-        """The model as a file."""
+        """Save the model as a file."""
         import joblib
 
         joblib.dump(self.model, checkpoint_dir / "model.joblib")
 
     def load_checkpoint(self, checkpoint: Any) -> None:  # noqa: ANN401 - the folder that was saved
-        """Go on with a saved model."""
+        """Load a saved model, to continue its training."""
         import joblib
 
         self.model = joblib.load(checkpoint / "model.joblib")
 
 
 def _arrays(frame: "pd.DataFrame") -> tuple[Any, Any]:
-    """Features (n, 64), floats in [0, 1], and labels (n,), 0 to 9."""
+    """Return features (n, 64), floats in [0, 1], and labels (n,), 0 to 9."""
     return frame.drop(columns="label").to_numpy(), frame["label"].to_numpy()

@@ -1,7 +1,7 @@
-"""Where things come from, as Prefect shows it: events with related resources, assets, artifacts that link.
+"""Data lineage in Prefect: events with related resources, assets, and artifacts with links.
 
-Dataset, experiment and model have stable ids, their URLs, so that the events of any run about one of them
-are found by it, beside the `tune-flows.experiment.*` events of `tune` itself.
+Dataset, experiment and model have their URLs as stable ids, by which the events of any run about one of them
+can be found, together with the `tune-flows.experiment.*` events of `tune` itself.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DATA_KEY = "digits-data"
-"""Of the artifact that links to the newest data; its page shows the earlier ones too."""
+"""Key of the artifact that links to the newest data; its page shows the earlier ones too."""
 MODEL_KEY = "digits-model"
-"""Of the artifact with the newest model."""
+"""Key of the artifact that describes the newest model."""
 
 
 def producing(location: str, *sources: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator: the function as a task that makes the asset at a path or URL out of others.
+    """Return a decorator for a task that makes the asset at `location` from those at `sources`.
 
-    Prefect's rules for asset keys forbid some locations, such as those with a space: then it is a mere task.
+    Prefect's rules for asset keys forbid some locations, such as those with a space: then it is a plain task.
     """
     try:
         made, *of = [Asset(key=asset_key(place)) for place in (location, *sources)]
@@ -41,7 +41,7 @@ def producing(location: str, *sources: str) -> Callable[[Callable[P, R]], Callab
 
 
 def dataset_prepared(url: str, *, rows: dict[str, int]) -> None:
-    """Tell that there is data at `url`; an artifact links to it."""
+    """Emit an event that there is data at `url`, and create an artifact that links to it."""
     emit_event(
         "tune-flows.dataset.prepared",
         resource={"prefect.resource.id": asset_key(url), "prefect.resource.name": url},
@@ -52,7 +52,7 @@ def dataset_prepared(url: str, *, rows: dict[str, int]) -> None:
 
 
 def model_trained(url: str, *, result: TuneResult, data: str | None, accuracy: float) -> None:
-    """Tell that there is a model at `url`, and what it comes from; an artifact shows it."""
+    """Emit an event about the model at `url` and its origin, and create an artifact that shows both."""
     about = About(result.experiment_url, {"data": data})
     trial = about.trial(result.best_trial_id or "") | {"prefect.resource.role": "trial"}
     emit_event(

@@ -1,10 +1,10 @@
-"""A whole pipeline on one machine: prepare data, tune, train the final model, report.
+"""A complete pipeline on one machine: prepare data, tune, train the final model, report.
 
     python -m tune_flows.examples.pipeline
 
-`digits_pipeline` runs its three flows as parts of one. `prefect.yaml` deploys them one by one as well, as a
-chain: the end of `prepare` starts `tune` on what it wrote, the event `tune-flows.experiment.finished` starts
-`train_final` with the result.
+`digits_pipeline` runs the three flows as subflows. `prefect.yaml` also deploys them separately, as a chain:
+the end of `prepare` starts `tune` on the data that it wrote, the event `tune-flows.experiment.finished`
+starts `train_final` with the result.
 """
 
 import os
@@ -31,7 +31,7 @@ EPOCHS = 27
 
 
 class FinalModel(BaseModel):
-    """What came out of the pipeline."""
+    """Result of the pipeline."""
 
     url: str = Field(description="Of the model, a joblib file.")
     accuracy: float = Field(description="On the test split, 0 to 1.")
@@ -44,11 +44,11 @@ def prepare(storage_path: str | None = None, seed: int = 0) -> State[str]:
 
     Args:
         storage_path: Folder or URL; None: where `tune` stores its experiments by default.
-        seed: Of the split; the same seed gives the same files at the same place.
+        seed: Seed of the split; the same seed gives the same files in the same place.
 
     Returns:
-        The URL of their folder, which is also the message of the run's last state: there the trigger of
-        another deployment finds it.
+        The URL of their folder. It is also the message of the run's final state, where the trigger of
+        another deployment reads it.
     """
     from tune_flows.store import ObjectStore, resolve_storage, write_table
 
@@ -67,12 +67,12 @@ def prepare(storage_path: str | None = None, seed: int = 0) -> State[str]:
 
 @flow(name="digits-final")
 def train_final(result: TuneResult, data: str | None = None, epochs: int = EPOCHS) -> FinalModel:
-    """Train the best configuration on the train and validation splits, test it, store it.
+    """Train the best configuration on the train and validation splits, test and store the model.
 
     Args:
         result: What `tune` returned, in this process or another.
-        data: Folder with the splits; None: where the trials had them from.
-        epochs: How long to train.
+        data: Folder with the splits; None: the data that the trials used.
+        epochs: Number of epochs to train.
     """
     from tune_flows.store import ObjectStore
 
@@ -102,8 +102,8 @@ def digits_pipeline(
 
     Args:
         storage_path: Folder or URL; None: where `tune` stores its experiments by default.
-        num_samples: Trials.
-        in_memory: Whether trials get the data as frames, through Ray's object store, and not by its URL.
+        num_samples: Number of trials.
+        in_memory: Whether trials get the data as frames, through Ray's object store, instead of its URL.
     """
     data: Any = prepare(storage_path)
     frames = {split: read_data({"data": data}, split) for split in ("train", "validation")}
@@ -129,7 +129,7 @@ def digits_pipeline(
 
 
 def _fitted(config: dict[str, Any], epochs: int) -> tuple[bytes, float]:
-    """A model as a joblib file, and its accuracy on the test split."""
+    """Return a trained model as a joblib file, and its accuracy on the test split."""
     import io
 
     import joblib
@@ -145,7 +145,7 @@ def _fitted(config: dict[str, Any], epochs: int) -> tuple[bytes, float]:
 
 
 def main() -> None:
-    """Run the pipeline and say what came out of it."""
+    """Run the pipeline and print its result."""
     model = digits_pipeline()
     result = model.result
     tables = f"{result.experiment_url}/trials.parquet"

@@ -1,4 +1,4 @@
-"""Who runs the trials. Importing this loads no execution framework: `executors.ray.executor` does."""
+"""Executors, which run the trials. Importing this does not load Ray; `executors.ray.executor` does."""
 
 from tune_flows.executors.base import TrialExecutor
 from tune_flows.executors.simulated.executor import SimulatedExecutor

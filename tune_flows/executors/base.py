@@ -1,25 +1,25 @@
-"""The protocol of trial executors: who carries out the runner's commands.
+"""The protocol of trial executors, which carry out the runner's commands.
 
-Rules of this module, which every executor keeps and the runner relies on:
+Rules that every executor follows and the runner relies on:
 
 - A lease is one trial's hold on one worker. It begins with `LaunchSegment` and ends with exactly one of
   `TrialPaused`, `TrialCompleted`, `TrialFaulted`; the worker is free once that event has been handed out.
 - Acknowledgements: `LaunchSegment` and `ContinueTrial` by `ResultsReported(waits=True)`, unless the trial
   ends first; `PauseTrial` by `TrialPaused`; `StopTrial` by `TrialCompleted` with its reason.
-- A trial that ends by itself before it has heard of a pause or a stop reports its own end instead. A command
-  for a lease that is over is void: the end has been reported already.
-- Events of one trial come in the order in which they happened. A `CheckpointSaved` that is there in time
+- A trial that ends by itself before it receives a pause or a stop reports that end instead. A command for a
+  lease that is over is ignored, since the end has already been reported.
+- Events of one trial come in the order in which they happened. A `CheckpointSaved` that is ready in time
   comes right before the `ResultsReported` that begins with the result of its iteration, in the same list of
-  events; at `save_at` it always does. An upload that takes longer comes after results of later iterations,
-  and a checkpoint saved at a pause or a stop after all results; both come before the end of the lease. None
-  comes in an earlier list than the result of its iteration.
-- Pause and stop reach a training trial between two steps; the results of all steps that were done come first.
-- `stop` ends every lease in order, for a session that the next one carries on: without an end of the lease as
-  event, because `DriverStopped` is one for all. A pause or a stop that was ordered before is carried out as
-  such, if there is time.
-- An executor never holds more leases than the slots it announced. Where their number may change it tells so
-  by `CapacityChanged`; leases that are held then go on, even beyond fewer slots, or fault.
-- A launch with a delay is a lease from the beginning, but takes a worker only when the delay is over.
+  events; at `save_at` this is always so. If the upload takes longer, the event comes after results of later
+  iterations. A checkpoint saved at a pause or a stop comes after all results. All come before the end of the
+  lease, and none in an earlier list than the result of its iteration.
+- A training trial is paused or stopped between two steps; the results of all completed steps come first.
+- `stop` ends every lease in order, so that the next session can resume the trials. It emits no event for the
+  end of a lease, because `DriverStopped` covers all leases. A pause or a stop ordered earlier is still
+  carried out as such, if there is time.
+- An executor never holds more leases than the slots it announced. It reports a new number of slots by
+  `CapacityChanged`; leases held at that time continue, even if they exceed the new number, or fault.
+- A launch with a delay holds a lease at once, but takes a worker only when the delay is over.
 """
 
 from collections.abc import Sequence
@@ -36,52 +36,52 @@ __all__ = ["TrialExecutor", "events_of", "saved_at_stop"]
 class TrialExecutor(Protocol):
     """Starts, pauses, resumes and stops trials, and knows how many fit at a time.
 
-    Nothing of it survives a restart of the driver: leases end with it, commands follow from the journal.
+    It keeps no state across a restart of the driver: leases end, and commands follow from the journal.
     """
 
     async def start(self) -> int:
-        """Make ready; how many trials fit at a time (slots, 1 or more).
+        """Prepare the executor, and return how many trials fit at a time (slots, 1 or more).
 
         Raises:
-            ResourcesUnavailable: There is no place that can ever hold one trial. Final.
+            ResourcesUnavailable: No trial can ever fit. Final.
         """
         ...
 
     def submit(self, command: TrialCommand) -> None:
-        """Take an order; never blocks, what comes of it is an event.
+        """Accept a command without blocking; its outcome is reported as an event.
 
         Raises:
-            InvalidTransition: The order cannot be meant: more launches than slots, `ContinueTrial` for a
+            InvalidTransition: The command is invalid: more launches than slots, or `ContinueTrial` for a
                 trial that does not wait. A bug of ours. Final.
         """
         ...
 
     async def next_events(self) -> list[Event]:
-        """Everything that has happened since the last call, in order; waits until there is something.
+        """Wait for events, and return all since the last call, in order.
 
-        A call that is cancelled loses nothing.
+        A cancelled call loses no events.
         """
         ...
 
     async def stop(self, grace_s: float) -> list[Event]:
         """End every lease between two steps, with a checkpoint where the trial can save one.
 
-        What does not come to the end of its step, or is not saved, within `grace_s` seconds is given up.
-        `shutdown` comes next, no other call.
+        A trial that does not finish its step, or is not saved, within `grace_s` seconds is abandoned.
+        Afterwards only `shutdown` may be called.
 
         Returns:
-            Everything that has happened since the last call of `next_events`, in order; the checkpoints that
-            were saved only for this are `interim`.
+            All events since the last call of `next_events`, in order; checkpoints saved only because of this
+            stop are `interim`.
         """
         ...
 
     async def shutdown(self) -> None:
-        """End every lease and free all that was taken, without further events; may be called at any time."""
+        """End every lease and free all resources, without further events; may be called at any time."""
         ...
 
 
 def events_of(trial_id: str, lease: int, batch: Batch) -> list[Event]:
-    """What a batch of a worker means, but for the end of the lease: results, and checkpoints among them."""
+    """Convert a worker's batch to events: results and checkpoints, without the end of the lease."""
     events: list[Event] = []
     rest: tuple[Result, ...] = batch.results
     for checkpoint in batch.checkpoints:
@@ -99,7 +99,7 @@ def events_of(trial_id: str, lease: int, batch: Batch) -> list[Event]:
 def saved_at_stop(
     trial_id: str, lease: int, arrived: Sequence[CheckpointRef], interim: CheckpointRef | None
 ) -> list[Event]:
-    """What `TrialHost.suspend` says, as events."""
+    """Convert the return values of `TrialHost.suspend` to events."""
     events: list[Event] = [CheckpointSaved(trial_id, lease, checkpoint) for checkpoint in arrived]
     if interim is not None:
         events.append(CheckpointSaved(trial_id, lease, interim, interim=True))

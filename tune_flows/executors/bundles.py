@@ -1,6 +1,6 @@
-"""Trials that start workers of their own: several bundles of resources, placed together.
+"""Resources of trials that start workers themselves: several bundles, placed together.
 
-A Ray placement group for each worker; the trainable runs in the first bundle, what it starts in the others.
+Each worker gets a Ray placement group: the trainable runs in the first bundle, what it starts in the others.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +13,11 @@ from tune_flows.executors.resources import Resources
 __all__ = ["Bundles", "Strategy", "parse_resources"]
 
 Strategy = Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"]
-"""Together on few nodes or apart on many; the strict ones or not at all."""
+"""PACK: together on few nodes; SPREAD: apart on many; the STRICT_ variants: exactly so, or not at all."""
 
 _PARAMETER = "resources_per_trial"
 _TOLERANCE = 1e-6
-"""Below Ray's steps of 0.0001."""
+"""Smaller than Ray's resource steps of 0.0001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Bundles:
     strategy: Strategy = "PACK"
 
     def by_name(self) -> dict[str, float]:
-        """What all bundles ask for together, by the names that the cluster uses."""
+        """Return what all bundles request together, by the names that the cluster uses."""
         total: dict[str, float] = {}
         for bundle in self.bundles:
             for name, amount in bundle.by_name().items():
@@ -37,7 +37,7 @@ class Bundles:
         return total
 
     def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """How many trials the nodes can hold together.
+        """Return how many trials the nodes can hold together.
 
         Args:
             nodes: Total resources of each node, by the cluster's names.
@@ -48,10 +48,10 @@ class Bundles:
         return count
 
     def slots(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """As `room`.
+        """Return the same as `room`, but never 0.
 
         Raises:
-            ResourcesUnavailable: There is no room for even one.
+            ResourcesUnavailable: There is no room for even one trial.
         """
         nodes = list(nodes)
         total = self.room(nodes)
@@ -66,7 +66,7 @@ class Bundles:
         return total
 
     def _place(self, nodes: Sequence[dict[str, float]]) -> bool:
-        """Take one trial's bundles off the nodes, if they fit."""
+        """Subtract one trial's bundles from the nodes' resources; return whether they fit."""
         if self.strategy == "STRICT_PACK":
             asked = self.by_name()
             home = next((node for node in nodes if _fits(asked, node)), None)
@@ -84,7 +84,7 @@ class Bundles:
         return True
 
     def _order(self, used: Sequence[int], count: int) -> list[int]:
-        """Nodes for the next bundle, those that the strategy likes first."""
+        """Return the indices of the nodes for the next bundle, in the order that the strategy prefers."""
         fresh = [i for i in range(count) if i not in used]
         if self.strategy == "STRICT_SPREAD":
             return fresh
@@ -93,10 +93,10 @@ class Bundles:
 
 
 def parse_resources(value: object) -> Resources | Bundles:
-    """From amounts by name, a list of such, or `{"bundles": [...], "strategy": "PACK"}`; None: one core.
+    """Parse amounts by name, a list of them, or `{"bundles": [...], "strategy": "PACK"}`; None: one core.
 
     Raises:
-        InvalidParameter: It is none of these, or an amount cannot be.
+        InvalidParameter: The value is none of these, or an amount is invalid.
     """
     strategy: object = "PACK"
     if isinstance(value, Mapping) and "bundles" in value:

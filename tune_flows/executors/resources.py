@@ -1,4 +1,4 @@
-"""What one trial takes of a cluster, and how many trials a cluster can hold."""
+"""The resources of one trial, and how many trials a cluster can hold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ class Resources:
     gpu: float = 0.0
     """Devices; a fraction lets several trials share one."""
     memory: float = 0.0
-    """Bytes; 0: not accounted for."""
+    """Bytes; 0: no memory is reserved."""
     custom: Mapping[str, float] = field(default_factory=dict[str, float])
-    """The cluster's own resources, by name."""
+    """The cluster's custom resources, by name."""
 
     @classmethod
     def parse(cls, value: Mapping[str, Any] | None) -> "Resources":
-        """From `{"cpu": 1, "gpu": 0.5, "memory": 2e9, "my_license": 1}`; None: one core.
+        """Parse amounts such as `{"cpu": 1, "gpu": 0.5, "memory": 2e9, "my_license": 1}`; None: one core.
 
         Raises:
-            InvalidParameter: An amount is no number of zero or more, or nothing is asked for at all.
+            InvalidParameter: An amount is not a number of 0 or more, or all amounts are 0.
         """
         amounts = {"cpu": 1.0} if value is None else dict(value)
         for name, amount in amounts.items():
@@ -48,12 +48,12 @@ class Resources:
         return cls(**known, custom={name: float(amount) for name, amount in amounts.items()})
 
     def by_name(self) -> dict[str, float]:
-        """What is asked for, by the names that the cluster uses."""
+        """Return the requested amounts above 0, by the names that the cluster uses."""
         asked = {"CPU": self.cpu, "GPU": self.gpu, "memory": self.memory, **self.custom}
         return {name: amount for name, amount in asked.items() if amount > 0}
 
     def room(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """As `slots`, but 0 when not even one fits."""
+        """Return the same as `slots`, but 0 if not even one trial fits."""
         asked = self.by_name()
         total = 0
         for node in nodes:
@@ -62,13 +62,13 @@ class Resources:
         return total
 
     def slots(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """How many trials the nodes can hold together; a trial never spans two.
+        """Return how many trials the nodes can hold together; a trial never spans two nodes.
 
         Args:
             nodes: Total resources of each node, by the cluster's names.
 
         Raises:
-            ResourcesUnavailable: No node can hold even one.
+            ResourcesUnavailable: No node can hold even one trial.
         """
         nodes = list(nodes)
         asked = self.by_name()

@@ -1,4 +1,4 @@
-"""An experiment on its storage, and the driver's loop over it: claim, resume, snapshots, requests to stop."""
+"""An experiment on its storage and the driver loop that runs it: claim, resume, snapshots, stop requests."""
 
 from tune_flows.experiment.driver import Driver, Observer
 from tune_flows.experiment.experiment import Experiment

@@ -1,6 +1,6 @@
-"""Deletes checkpoints beside the loop, on threads of its own: training may make them faster than they go.
+"""Deletes checkpoints on separate threads: training may create them faster than they can be deleted.
 
-What is left when a session ends is an orphan, which the next driver of the experiment collects.
+Checkpoints left when a session ends are orphans, which the next driver of the experiment collects.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ __all__ = ["TIDY_S", "CheckpointDeleter"]
 
 _log = logging.getLogger(__name__)
 TIDY_S = 60.0
-"""Seconds that the end of an experiment gets for the deletions that are still waiting."""
+"""Seconds allowed at the end of an experiment for deletions that are still queued."""
 _WIDTH = 4
 
 
 class CheckpointDeleter:
-    """Deletes one checkpoint after the other, four at a time. All calls from the driver's loop.
+    """Deletes checkpoints, at most four at a time. Call its methods from the driver's event loop only.
 
     Args:
-        checkpoints: Where they lie.
+        checkpoints: The store that holds them.
     """
 
     def __init__(self, checkpoints: CheckpointStore) -> None:
@@ -36,10 +36,10 @@ class CheckpointDeleter:
         self._left = deque[CheckpointRef]()
         self._at_work: set[asyncio.Task[None]] = set()
         self._until = math.inf
-        self._threads = ThreadPoolExecutor(_WIDTH, thread_name_prefix="janitor")
+        self._threads = ThreadPoolExecutor(_WIDTH, thread_name_prefix="checkpoint-deleter")
 
     def delete(self, checkpoint: CheckpointRef) -> None:
-        """Have it deleted, soon: at once where nothing else is being deleted."""
+        """Delete `checkpoint` in the background; it is queued while four deletions are running."""
         if len(self._at_work) == _WIDTH:
             self._left.append(checkpoint)
             return
@@ -48,12 +48,12 @@ class CheckpointDeleter:
         task.add_done_callback(self._at_work.discard)
 
     def abandon_after(self, after_s: float = 0.0) -> None:
-        """Once `after_s` seconds have passed, begin with none and try none again that the storage refused."""
+        """After `after_s` seconds, start no further deletion and retry none that failed."""
         self._until = min(self._until, time.monotonic() + after_s)
         self._checkpoints.abandon_after(after_s)
 
     async def close(self) -> None:
-        """Wait until all are deleted, or until the time that was given to `abandon_after`."""
+        """Wait until all checkpoints are deleted or the time set by `abandon_after` has passed."""
         await asyncio.gather(*self._at_work)
         self._threads.shutdown()
         if self._left:
@@ -67,7 +67,7 @@ class CheckpointDeleter:
             await self._delete(self._left.popleft())
 
     async def _delete(self, checkpoint: CheckpointRef) -> None:
-        # what the store logs on a thread is of this run
+        # the context ties the store's log lines to this run
         context, delete, ref = copy_context(), self._checkpoints.delete, asdict(checkpoint)
         loop = asyncio.get_running_loop()
         try:

@@ -1,4 +1,4 @@
-"""The time of a session: Unix time that neither jumps nor goes back."""
+"""The clock of a session: Unix time that neither jumps nor goes back."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ __all__ = ["session_clock"]
 
 
 def session_clock(not_before: float = 0.0) -> Callable[[], float]:
-    """A clock that is set once and then counts, whatever happens to the machine's.
+    """Return a clock that is set once and is independent of later changes of the system clock.
 
-    Budgets are differences of journalled times. So a clock that is corrected meanwhile, or that of the next
-    driver being behind, must not change how long a session was.
+    Budgets are computed from differences of journalled times. A clock that is corrected meanwhile, or a next
+    driver whose clock is behind, must not change the measured duration of a session.
 
     Args:
-        not_before: Unix seconds: what the journal already knows of.
+        not_before: Earliest time to start from, in Unix seconds: the newest time in the journal.
     """
     began, zero = max(time.time(), not_before), time.monotonic()
     return lambda: began + (time.monotonic() - zero)

@@ -1,7 +1,7 @@
-"""The shell around the runner: gather events, step, commit, act. All I/O of the loop is here.
+"""The I/O loop around the runner: gather events, step, commit, execute commands.
 
-Nothing is acted on before it is durable, and while a commit is in flight the workers go on training. What one
-iteration gathers is one journal object, however many results it carries.
+No command is executed before its step is durable; workers continue training while a commit is in flight. Each
+iteration writes one journal object, however many results it has gathered.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ __all__ = ["Driver", "Observer"]
 
 _log = logging.getLogger(__name__)
 _LAST_CALL_S = 2.0
-"""Seconds that a commit gets which is under way when the run is cancelled and the storage does not answer."""
+"""Seconds allowed for a commit in flight when the run is cancelled and the storage does not answer."""
 _AT_ONCE_S = 5.0
-"""Seconds that other trials get at most where the first that fails is to end the run at once."""
+"""Most seconds that the other trials get to stop when the first failed trial ends the run at once."""
 _LOOK_EVERY_S = 30.0
-"""Seconds without an event after which the driver looks whether another one has taken over."""
+"""Seconds without an event after which the driver checks whether another driver has taken over."""
 _MOST_WARNINGS = 20
 _ENDS = TrialPaused | TrialCompleted | TrialFaulted
 
@@ -53,24 +53,24 @@ T = TypeVar("T")
 
 
 class Observer(Protocol):
-    """Watches the loop; what it does has no part in the decisions."""
+    """Observes the loop without influencing its decisions."""
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """A loop iteration is durable."""
+        """Called after each loop iteration, once it is durable."""
         ...
 
 
 class Driver:
-    """Runs an experiment to its end, or until the session is stopped.
+    """Runs an experiment until it has ended or the session is stopped.
 
     Args:
-        experiment: Looked at already; the driver claims it.
-        executor: Not started yet; the driver starts it and shuts it down.
-        checkpoints: Where dropped checkpoints are deleted.
+        experiment: The experiment, after `Experiment.look`; the driver claims it.
+        executor: Not yet started; the driver starts it and shuts it down.
+        checkpoints: The store from which dropped checkpoints are deleted.
         clock: Unix time in seconds.
-        observers: Told of each durable step.
-        snapshot_every: Records and results between two snapshots at least.
-        shutdown_grace_s: Seconds that a stopped session gives running trials to end their step and to save.
+        observers: Called after each durable step.
+        snapshot_every: Minimum number of records and results between two snapshots.
+        shutdown_grace_s: Seconds that running trials get to finish their step and save when a session stops.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Driver:
         self._snapshot_every = snapshot_every
         self._grace_s = shutdown_grace_s
         self.was_requested = False
-        """Whether it was a request to stop (`tune-flows stop`) that ended the session."""
+        """Whether a stop request (`tune-flows stop`) ended the session."""
         self._why_stop: str | None = None
         self._waits_for: asyncio.Task[Any] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -101,13 +101,13 @@ class Driver:
         self._tidies_for_s = 0.0
 
     def stop(self, reason: str) -> None:
-        """End the session in order, soon; the next one carries the experiment on. From the driver's loop.
+        """Stop the session gracefully; the next one resumes the experiment.
 
-        What is asked for once is under way: another call changes nothing. To end at once, cancel `run`: the
-        journal is whole then too, but the workers' newest results and states are lost.
+        Call it from the driver's event loop; only the first call has an effect. To end at once, cancel `run`:
+        the journal stays consistent, but the workers' newest results and states are lost.
 
         Args:
-            reason: For the journal, in a few words.
+            reason: A few words that are recorded in the journal.
         """
         if self._why_stop is None:
             self._why_stop = reason
@@ -129,7 +129,7 @@ class Driver:
         """Run until the experiment has ended or `stop` was called.
 
         Returns:
-            The state it ended or was left in; None: it was stopped before anything was recorded.
+            The last state of the experiment; None if the session was stopped before anything was recorded.
 
         Raises:
             ResourcesUnavailable: The executor cannot run even one trial. Final.
@@ -153,7 +153,7 @@ class Driver:
             try:
                 return await self._run_loop(ending)
             except (asyncio.CancelledError, ExperimentFenced, StorageError):
-                # nothing that waits for the storage, such as a snapshot, holds the end of the workers up
+                # storage operations such as snapshots must not delay the shutdown of the workers
                 self._experiment.store.abandon_after(_LAST_CALL_S)
                 self._checkpoint_deleter.abandon_after()
                 raise
@@ -189,7 +189,7 @@ class Driver:
         return runner.state
 
     async def _stop_now(self, state: ExperimentState) -> Sequence[Event]:
-        """End all trials, which were told to stop, without waiting for steps that take long."""
+        """End all trials, which have been ordered to stop, without waiting for long steps."""
         events = await self._executor.stop(min(self._grace_s, _AT_ONCE_S))
         ended = {event.trial_id for event in events if isinstance(event, _ENDS)}
         left = [trial for trial in state.live_trials() if trial.trial_id not in ended]
@@ -221,7 +221,7 @@ class Driver:
         self._tell_observers(runner.state, step)
 
     def _tell_observers(self, state: ExperimentState, step: Step) -> None:
-        """One that raises is told no more: it has no part in the experiment."""
+        """Call each observer; one that raises is removed, since observers must not affect the experiment."""
         for observer in list(self._observers):
             try:
                 observer.on_step(state, step)
@@ -230,25 +230,25 @@ class Driver:
                 _log.exception("%s is left out from here on", type(observer).__name__)
 
     async def _next_events(self, journal: Journal, runner: TrialRunner) -> Sequence[Event]:
-        """What has happened; empty when time was up first, or the session is to be stopped.
+        """Wait for the next events; return none on a timeout or when the session is being stopped.
 
-        Where nothing happens for long, no commit would tell of a takeover: so it looks for one.
+        Without events there is no commit that would detect a takeover, so a timeout checks for one.
         """
         left_s = runner.seconds_to_deadline(self._clock())
         wait_s = _LOOK_EVERY_S if left_s is None else min(left_s, _LOOK_EVERY_S)
         events = await self._unless_stopped(self._executor.next_events(), wait_s)
         if events is None and self._why_stop is None:
-            with suppress(StorageError):  # the next commit will tell
+            with suppress(StorageError):  # the next commit detects a takeover too
                 await self._committed(journal.require_ownership)
         return events or ()
 
     async def _committed(self, write: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
-        """What `write` returns, on the journal's thread; what it logs there is of this run."""
+        """Return the result of `write`, called on the journal's thread in the logging context of this run."""
         work = partial(copy_context().run, write, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._committer, work)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T | None:
-        """What `work` returns; None: it was cancelled, as time was up or the session is to be stopped."""
+        """Return the result of `work`; None if a timeout or the end of the session cancelled it."""
         if self._why_stop is not None:
             work.close()
             return None
@@ -263,7 +263,7 @@ class Driver:
         return None if task.cancelled() and ours else task.result()
 
     def _write_errors(self, state: ExperimentState, step: Step) -> None:
-        """The whole error of each trial that has just failed for good, as a file of its own."""
+        """Write the full error of each trial that has just failed for good to a separate file."""
         for record in step.records:
             if isinstance(record, FaultJudged) and not record.retry:
                 text = f"{state.trials[record.trial_id].error}\n".encode()
@@ -273,7 +273,7 @@ class Driver:
     def _run_in_background(
         self, otherwise: str, tidy: Callable[Args, object], *args: Args.args, **kwargs: Args.kwargs
     ) -> None:
-        """Tidy up on a thread; what fails there is a line in the log, not the end of the run."""
+        """Call `tidy` on a thread; a StorageError is logged after `otherwise` and does not end the run."""
 
         async def run() -> None:
             try:
@@ -287,7 +287,7 @@ class Driver:
 
 
 def _fails_at_once(state: ExperimentState) -> bool:
-    """Whether the run is to fail now; all trials that are left were told to stop."""
+    """Return whether the run must fail now; the remaining trials have been ordered to stop."""
     if state.stopping is None or state.rules.fail_fast != "raise":
         return False
     return any(trial.status is TrialStatus.ERRORED for trial in state.trials.values())

@@ -1,7 +1,7 @@
-"""An experiment on its storage: looked at, taken over, carried on.
+"""An experiment on its storage: inspect it, claim it, resume it.
 
-The order matters: everything that can be refused is refused before the first object is written, so that a
-failed start leaves nothing behind that would block the name.
+All checks that can refuse a start run before the first object is written, so that a failed start leaves
+nothing behind that would block the name.
 """
 
 import logging
@@ -54,11 +54,11 @@ _log = logging.getLogger(__name__)
 
 
 def history(journal: Journal, *, last_epoch: int | None = None) -> Iterator[tuple[float, list[Record]]]:
-    """The loop iterations of a journal: Unix time (s) and records of each.
+    """Yield the loop iterations of a journal: Unix time (s) and records of each.
 
     Args:
-        journal: From its snapshot on, if it has one.
-        last_epoch: That of the last driver whose iterations count; None: all do.
+        journal: Read from its snapshot on, if it has one.
+        last_epoch: Epoch of the last driver whose iterations are included; None: all are.
 
     Raises:
         CorruptJournalError: An object cannot be read; the message names it.
@@ -71,7 +71,7 @@ def history(journal: Journal, *, last_epoch: int | None = None) -> Iterator[tupl
 
 
 def fold(journal: Journal) -> ExperimentState:
-    """The state that a journal stands for."""
+    """Return the state at the end of a journal."""
     snapshot = journal.snapshot
     state = RunnerSnapshot.from_json(snapshot.content).state if snapshot else ExperimentState()
     for at, records in history(journal):
@@ -82,11 +82,11 @@ def fold(journal: Journal) -> ExperimentState:
 
 
 def collect_orphans(checkpoints: CheckpointStore, state: ExperimentState) -> None:
-    """Remove what died half-way: checkpoints of leases that are over and that no record names.
+    """Remove the checkpoints of past leases that no record refers to, such as half-written ones.
 
     Args:
-        checkpoints: Where they lie.
-        state: Of an experiment that has ended, or that was taken over and in which nothing was launched yet.
+        checkpoints: The store that holds them.
+        state: State of an experiment that has ended, or was taken over and has not launched a trial yet.
 
     Raises:
         StorageError: Some could not be removed.
@@ -103,7 +103,7 @@ def collect_orphans(checkpoints: CheckpointStore, state: ExperimentState) -> Non
 
 
 def _failed(state: ExperimentState, events: Sequence[Event]) -> Iterator[str]:
-    """The failed trials that the events reopen."""
+    """Yield the ids of the failed trials that the events reopen."""
     for event in events:
         for trial_id in event.trial_ids if isinstance(event, TrialsReopened) else ():
             if state.trials[trial_id].status is TrialStatus.ERRORED:
@@ -111,18 +111,18 @@ def _failed(state: ExperimentState, events: Sequence[Event]) -> Iterator[str]:
 
 
 class Experiment:
-    """One experiment, before and while this process drives it.
+    """One experiment, before and while this process runs its driver.
 
     Args:
-        store: Where it lies.
-        spec: What it is, by today's parameters; its `seed` counts only for a new experiment.
+        store: Its objects.
+        spec: Its specification by the current parameters; `seed` is used only if it is new.
         space: The parsed `spec.param_space`.
-        search_alg: Fresh; this object sets it up.
-        scheduler: Fresh; this object sets it up.
+        search_alg: New; this object calls its `setup`.
+        scheduler: New; this object calls its `setup`.
         rules: Limits and budgets of this session.
-        num_samples: Samples in all; None: without limit.
-        resume: Whether it must or must not exist, and what becomes of its ERRORED trials.
-        settings: JSON values that say how this session runs it, for whoever carries it on; None: not said.
+        num_samples: Total number of samples; None: unlimited.
+        resume: Whether it must or must not exist, and whether its ERRORED trials run again.
+        settings: This session's settings as JSON values, stored for a later resume; None: not stored.
     """
 
     def __init__(
@@ -152,13 +152,13 @@ class Experiment:
         self._request = SessionRequest(rules, target, self.objective, resume)
 
     def look(self) -> ExperimentState | None:
-        """Where the experiment stands, without taking it over; None when there is none yet.
+        """Return the experiment's state without claiming it; None if it does not exist yet.
 
         Raises:
-            ExperimentExists, ExperimentNotFound: `resume` does not allow that it is there, or not. Final.
-            ExperimentMismatch: It was begun with other parameters, or `num_samples` would shrink. Final.
+            ExperimentExists, ExperimentNotFound: `resume` forbids that it exists, or requires it. Final.
+            ExperimentMismatch: It was begun with other parameters, or `num_samples` would decrease. Final.
             InvalidParameter: A policy cannot work with these parameters. Final.
-            StorageError: The storage cannot be read, or not be written as a new experiment needs it.
+            StorageError: The storage cannot be read, or cannot be written as a new experiment requires.
         """
         journal = self._seen = Journal.read(self.store, keep=True)
         self._require_expected(journal)
@@ -172,61 +172,61 @@ class Experiment:
         return state
 
     def is_over(self, state: ExperimentState) -> bool:
-        """Whether nothing is left to do, by what is asked for now."""
+        """Return whether nothing is left to do under the current parameters."""
         return self._request.is_fulfilled(state)
 
     def claim(self) -> tuple[Journal, TrialRunner, list[Event]]:
-        """Take the experiment over, creating it if need be, and live its history again. Once, after `look`.
+        """Take the experiment over or create it, and replay its journal; call once, after `look`.
 
         Returns:
-            The journal to append to, the runner at its end, and the events that come first now.
+            The journal to append to, the runner at its end, and the first events of this session.
 
         Raises:
             ExperimentFenced: Another driver took it over at the same moment. Final.
-            ExperimentExists: Since the look, another driver began it, and `resume` is "never". Final.
-            ExperimentMismatch: Since the look, another driver began or extended it otherwise. Final.
+            ExperimentExists: Another driver began it after `look`, and `resume` is "never". Final.
+            ExperimentMismatch: After `look`, another driver began or extended it differently. Final.
             CorruptJournalError: The journal cannot be read. Final.
             StorageError: The storage refused or did not answer.
         """
         if self._request.resume == "never":
-            # since the look, another driver may have begun it, and is not to be fenced
+            # another driver may have begun it after `look`, and must not be fenced
             self._require_expected(Journal.read(self.store))
         writer = f"{socket.gethostname()}/{os.getpid()}"
         journal = self._journal = Journal.open(self.store, writer=writer, seen=self._seen)
         self._seen = None
         with suppress(StorageError):
-            # One that is there asked a driver of a history that was discarded: epochs have begun anew since.
+            # An existing request was for a driver of a discarded journal: epochs have restarted since then.
             remove_stop_request(self.store, journal.epoch)
         if journal.header is None:
             journal.create_header(self._spec.to_json())
         seed = self._spec.seed
         self._require_same(journal)
-        if self._spec.seed != seed:  # since the look, another driver began it with a seed of its own
+        if self._spec.seed != seed:  # another driver began it after `look`, with another seed
             self._start_afresh()
         runner = self._runner = self._resumed(journal)
         self._require_growth(runner.state)
         if runner.state.ended is not None:
-            self.store.delete(COMPLETION_KEY)  # it is about to be carried on
+            self.store.delete(COMPLETION_KEY)  # the experiment is about to continue
         if self._settings is not None:
-            journal.require_ownership()  # reading took its time, and another driver may be the newest by now
+            journal.require_ownership()  # another driver may have taken over during the replay
             write_session(self.store, Session(journal.epoch, writer, dict(self._settings)))
         first = self._request.events(runner.state)
         for trial_id in _failed(runner.state, first):
-            self.store.delete(error_key(trial_id))  # it runs again, and the journal keeps its error
+            self.store.delete(error_key(trial_id))  # it runs again; its error stays in the journal
         return journal, runner, first
 
     def discard(self) -> bool:
-        """Remove an experiment that was claimed and proved to be impossible: it shall not block the name.
+        """Remove a claimed experiment that cannot run, so that it does not block the name.
 
-        What a crash leaves of it can be carried on, or the name is free: checkpoints, which can only be half
-        written, go last.
+        After a crash in between, either the experiment can be resumed or the name is free: checkpoints, of
+        which only half-written ones can exist, are removed last.
 
         Returns:
-            False: nothing was removed, as a trial has a checkpoint. That may be hours of work.
+            False if nothing was removed because it is not claimed, or a trial has a checkpoint to keep.
 
         Raises:
-            ExperimentFenced: Another driver has taken it over; what that one has found stays. Final.
-            StorageError: The storage refused or did not answer; some may be removed.
+            ExperimentFenced: Another driver has taken it over; its data stays. Final.
+            StorageError: The storage refused or did not answer; some objects may be removed.
         """
         if self._journal is None or self._runner is None:
             return False
@@ -238,14 +238,14 @@ class Experiment:
         self.store.delete(SESSION_KEY)
         checkpoints = self.store.folders(CHECKPOINT_PREFIX, depth=2)
         self._journal.discard()
-        for folder in checkpoints:  # no others: the name is free, and whoever has it now may be saving
+        for folder in checkpoints:  # only these: a new experiment of that name may be saving
             self.store.delete_prefix(folder)
         return True
 
     def _resumed(self, journal: Journal) -> TrialRunner:
-        """A runner at the end of the journal: from its snapshot, or from the beginning where it has none.
+        """Return a runner at the end of the journal, replayed from its snapshot.
 
-        A snapshot that the policies of today cannot take is none.
+        Without a snapshot that today's policies can load, the whole journal is replayed.
         """
         state, past = None, journal
         if journal.snapshot is not None:
@@ -266,7 +266,7 @@ class Experiment:
         return runner
 
     def _start_afresh(self) -> None:
-        """Forget what the policies know."""
+        """Replace the policies by new ones without state."""
         self._search_alg, self._scheduler = self._search_alg.fresh(), self._scheduler.fresh()
         self._set_up()
 

@@ -1,7 +1,7 @@
-"""What a new session changes about an experiment: new limits, more samples, trials that get another life.
+"""The changes that a new session makes to an experiment: new limits, more samples, reopened trials.
 
-Everything here is computed from the state and from what the caller asks for now; what follows from it becomes
-an event, so a replay needs none of it.
+They are computed from the state and the caller's current request, and recorded as events, so that a replay
+does not need this module.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,33 +18,33 @@ from tune_flows.stoppers import StopCriteria
 __all__ = ["Resume", "SessionRequest"]
 
 Resume = Literal["auto", "never", "must", "errored", "restart_errored"]
-"""What the caller expects of an experiment that is there, or is not.
+"""Whether an existing experiment is resumed or a new one is begun.
 
-auto: carry it on, or begin it. never: begin it, it must not exist. must: carry it on, it must exist.
+auto: resume it, or begin it. never: begin it; it must not exist. must: resume it; it must exist.
 errored: auto, and ERRORED trials run again from their newest checkpoints. restart_errored: from scratch.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
-    """What the caller wants of the experiment now."""
+    """The caller's request for a session: limits, number of trials, resume mode."""
 
     rules: Rules
     target: int | None
-    """Trials in all; None: without limit."""
+    """Total number of trials; None: unlimited."""
     objective: Objective
     resume: Resume = "auto"
 
     def is_fulfilled(self, state: ExperimentState) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether an experiment in `state` has nothing left to do for this request."""
         if state.ended is None:
             return False
         return self._is_held_back(state) or not (self._grows(state) or self._reopens(state))
 
     def events(self, state: ExperimentState) -> list[Event]:
-        """What comes first in a session that begins in `state`."""
+        """Return the first events of a session that begins in `state`."""
         if self._is_held_back(state):
-            # What would extend it is for a session that can: until then the state must not have seen it.
+            # Extensions wait for a session that can run trials: until then the state must not include them.
             rules = replace(self.rules, stop=state.rules.stop)
             return [RulesChanged(rules)] if state.rules != rules else []
         first: list[Event] = []
@@ -56,7 +56,7 @@ class SessionRequest:
         return first
 
     def _is_held_back(self, state: ExperimentState) -> bool:
-        """Whether no trial may run, whatever else is asked for: no time is left, or one has failed fast."""
+        """Return whether no trial may run: the time is spent, or `fail_fast` ended the experiment."""
         return self._is_out_of_time(state) or (self._failed_fast(state) and not self._is_lifted(state))
 
     def _is_out_of_time(self, state: ExperimentState) -> bool:
@@ -67,7 +67,7 @@ class SessionRequest:
         return state.target is not None and (self.target is None or self.target > state.target)
 
     def _reopens(self, state: ExperimentState) -> Sequence[TrialsReopened]:
-        """The trials that run again; an event without any where only the experiment itself goes on."""
+        """Return the events that reopen trials; one without trials if only the experiment is reopened."""
         restarts = self.resume == "restart_errored"
         again = list(self._errored(state))
         on = [*self._longer(state), *([] if restarts else again)]
@@ -86,7 +86,7 @@ class SessionRequest:
             yield from (t.trial_id for t in state.trials.values() if t.status is TrialStatus.ERRORED)
 
     def _longer(self, state: ExperimentState) -> Iterator[str]:
-        """The trials that ended themselves at a threshold of `stop` which is further away now."""
+        """Yield the trials that ended at a threshold of `stop` but do not reach that of the new `stop`."""
         if self.rules.stop == state.rules.stop:
             return
         then, now = self._criteria(state.rules), self._criteria(self.rules)
@@ -97,7 +97,7 @@ class SessionRequest:
                     yield trial.trial_id
 
     def _is_lifted(self, state: ExperimentState) -> bool:
-        """Whether what ended the experiment early would not end it any more."""
+        """Return whether the limit that ended the experiment early no longer applies."""
         if state.stopping is None:
             return False
         if state.rules.time_budget_s is not None and state.elapsed_s >= state.rules.time_budget_s:
@@ -105,12 +105,12 @@ class SessionRequest:
         return self._failed_fast(state) and (not self.rules.fail_fast or any(self._errored(state)))
 
     def _failed_fast(self, state: ExperimentState) -> bool:
-        """Whether the first failed trial has ended the experiment, or is about to."""
+        """Return whether `fail_fast` has ended the experiment, or is ending it, after a failed trial."""
         early = state.stopping is not None and bool(state.rules.fail_fast)
         return early and state.by_status()[TrialStatus.ERRORED] > 0
 
     def _cut_off(self, state: ExperimentState) -> Iterator[str]:
-        """The trials that only the end of the experiment ended."""
+        """Yield the trials that ended only because the experiment did."""
         for trial in state.trials.values():
             itself = trial.last_result is not None and trial.last_result.done
             if _ends(trial) and trial.reason == state.stopping and not itself:
@@ -121,5 +121,5 @@ class SessionRequest:
 
 
 def _ends(trial: Trial) -> bool:
-    """Whether it has ended in order, or would have if its driver had not died."""
+    """Return whether the trial has ended normally, or its stop was decided but not yet completed."""
     return trial.status is TrialStatus.TERMINATED or trial.pending is Action.STOP

@@ -1,9 +1,9 @@
-"""Snapshots beside the loop, as often as they pay.
+"""Writes snapshots in the background, as often as is worth their cost.
 
-The cost of a snapshot grows with the trials, that of a replay with what was recorded since. Writing one
-whenever one and a half times as much was recorded as there are trials keeps the total cost of all snapshots
-in proportion to the records, and what a resume replays in proportion to the trials. Most trials have ended
-and do not change any more, so each is encoded once and its text kept.
+The cost of a snapshot grows with the number of trials, that of a replay with the records since the snapshot.
+A snapshot is written after at least 1.5 records per trial. So the total cost of all snapshots is proportional
+to the number of records, and the length of a replay to the number of trials. Most trials have ended and no
+longer change, so the encoded text of each trial is cached until the trial changes.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from tune_flows.store.envelope import EncodedJson, encode_json
 __all__ = ["Snapshotter"]
 
 _PER_TRIAL = 1.5
-"""What is recorded for each trial between two snapshots, at least."""
+"""Minimum number of records and results per trial between two snapshots."""
 _log = logging.getLogger(__name__)
 
 
 class Snapshotter:
-    """Decides when the journal gets a snapshot, and writes it on a thread while the loop goes on.
+    """Decides when the journal gets a snapshot, and writes it on a thread while the loop continues.
 
     Args:
         journal: The journal that the loop appends to.
-        least: Records and results between two snapshots at least; more when there are more trials.
+        least: Minimum number of records and results between two snapshots; higher with many trials.
     """
 
     def __init__(self, journal: Journal, *, least: int) -> None:
@@ -40,10 +40,10 @@ class Snapshotter:
         self._has_warned = False
         self._writing: asyncio.Task[None] | None = None
         self._encoded: dict[str, tuple[Trial, EncodedJson]] = {}
-        """The trials as they stand in the newest snapshot."""
+        """By id, each trial as last encoded, and its encoded text."""
 
     def after_commit(self, runner: TrialRunner, step: Step, seq: int) -> None:
-        """Entry `seq`, which holds `step`, is durable."""
+        """Write a snapshot if one is due, now that `step` is durable as entry `seq`."""
         self._since += sum(
             len(record.results) if isinstance(record, ResultsReported) else 1 for record in step.records
         )
@@ -58,7 +58,7 @@ class Snapshotter:
             await self._writing
 
     def _taken(self, runner: TrialRunner) -> RunnerSnapshot | None:
-        """None, with a warning the first time: a policy's state cannot be dumped now; the log has it all."""
+        """Return a snapshot; None if a policy cannot dump its state (warns once; the journal suffices)."""
         try:
             return runner.snapshot()
         except PolicyError as error:
@@ -76,7 +76,7 @@ class Snapshotter:
             self._writing = None
 
     def _content(self, snapshot: RunnerSnapshot) -> dict[str, Any]:
-        """What `snapshot.to_json` gives, but that each trial is text."""
+        """Return `snapshot.to_json()`, with each trial as encoded JSON text."""
         state, known = snapshot.state, self._encoded
         changed = {i: trial for i, trial in state.trials.items() if known.get(i, (None,))[0] is not trial}
         content = replace(snapshot, state=replace(state, trials=changed)).to_json()

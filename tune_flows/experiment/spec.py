@@ -1,7 +1,7 @@
-"""What an experiment is: the part of the parameters that its history depends on.
+"""The specification of an experiment: the parameters that its history depends on.
 
-It is written once, into the journal's header. Carrying the experiment on with another spec would continue a
-history that never happened, so it is refused. What may change from one session to the next is no part of it:
+It is written once, into the journal's header. A resume with another specification is refused, as the recorded
+history would not belong to it. Parameters that may change from one session to the next are not included:
 the number of samples and `tune_flows.core.rules`.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["ExperimentSpec"]
 
 @dataclass(frozen=True, slots=True)
 class ExperimentSpec:
-    """The frozen parameters of an experiment, all of them JSON values."""
+    """The fixed parameters of an experiment, all of them JSON values."""
 
     trainable: str
     """Import path, or module and qualified name."""
@@ -28,18 +28,18 @@ class ExperimentSpec:
     search_alg: dict[str, Any]
     scheduler: dict[str, Any]
     seed: int
-    """Entropy for policies without a seed of their own; drawn when the experiment is created."""
+    """Seed for policies that have none configured; drawn when the experiment is created."""
 
     def to_json(self) -> dict[str, Any]:
-        """The header of the journal."""
+        """Return the header of the journal."""
         return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_json(cls, header: Mapping[str, Any]) -> "ExperimentSpec":
-        """The spec in the header of a journal.
+        """Return the specification in the header of a journal.
 
         Raises:
-            CorruptJournalError: It is the header of something else. Final.
+            CorruptJournalError: The header lacks fields of a specification. Final.
         """
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in header]
@@ -49,7 +49,7 @@ class ExperimentSpec:
         return cls(**{name: from_json(header[name]) for name in names})
 
     def require_same(self, now: "ExperimentSpec", *, url: str) -> None:
-        """Refuse to carry the experiment on with other parameters than it was begun with.
+        """Raise an error if the experiment was begun with other parameters than `now`.
 
         Raises:
             ExperimentMismatch: The message lists each difference.

@@ -1,4 +1,4 @@
-"""The driver's ear for requests to end its session (`tune-flows stop`)."""
+"""Polls for `tune-flows stop` requests to the driver."""
 
 import asyncio
 import logging
@@ -13,12 +13,12 @@ __all__ = ["LOOK_S", "listening"]
 
 _log = logging.getLogger(__name__)
 LOOK_S = 3.0
-"""Seconds between two looks: one GET each, beside the loop and its commits."""
+"""Seconds between two polls, each of which is one GET request outside the driver's loop."""
 
 
 @asynccontextmanager
 async def listening(store: ObjectStore, epoch: int, stop: Callable[[str], None]) -> AsyncGenerator[None]:
-    """Look for a request to the driver of `epoch` while the block runs; `stop` is called with its reason."""
+    """Poll for a request to the driver of `epoch` while the block runs; call `stop` with its reason."""
     task = asyncio.create_task(_listen(store, epoch, stop))
     try:
         yield
@@ -28,7 +28,7 @@ async def listening(store: ObjectStore, epoch: int, stop: Callable[[str], None])
 
 
 async def _listen(store: ObjectStore, epoch: int, stop: Callable[[str], None]) -> None:
-    once = store.with_budget(0)  # the next look is soon: an outage is for others to sit out and to tell of
+    once = store.with_budget(0)  # no retries: the next poll is soon, and other operations report an outage
     while True:
         await asyncio.sleep(LOOK_S)
         with suppress(StorageError):

@@ -1,4 +1,4 @@
-"""The parameters of `tune`: their types in its signature, their JSON form, presets of a flow."""
+"""The parameters of `tune`: types of its signature, JSON form, presets of a flow."""
 
 from tune_flows.parameters.configs import CheckpointConfig, FailureConfig
 

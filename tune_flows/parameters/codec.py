@@ -1,4 +1,4 @@
-"""Parameters of `tune` that the author of a flow chose in code, and how any of them is written as JSON."""
+"""Converts parameters of `tune`: those fixed by the author of a flow to objects, and any of them to JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,21 +19,21 @@ _PARSED: Mapping[str, Callable[[Any], object]] = {
     "scheduler": parse_scheduler,
     "param_space": lambda value: ParamSpace.parse(value).loaded(),
 }
-"""What import paths may stand in, beside the trainable."""
+"""Parsers of the parameters, other than the trainable, that may contain import paths."""
 
 
 def as_objects(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with every import path replaced by what stands there, whatever is allowed to others.
+    """Return the parameters with import paths resolved to objects; every path is allowed.
 
     Raises:
-        InvalidParameter: A policy or the space cannot be.
+        InvalidParameter: A policy or the space is invalid.
     """
     with trusted_paths():
         return {name: _PARSED[name](value) if name in _PARSED else value for name, value in chosen.items()}
 
 
 def import_trainable(trainable: object) -> object:
-    """What the author's import path stands for; everything else as it is.
+    """Import the trainable if the author gave an import path; return anything else unchanged.
 
     Raises:
         InvalidParameter: It cannot be imported.
@@ -48,12 +48,12 @@ def import_trainable(trainable: object) -> object:
 
 
 def as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters as a run form could give them; with `<` in it, which no form accepts, what it cannot."""
+    """Return the parameters as JSON; one that has no JSON form gets a `<...>` in it, which forms reject."""
     return {name: _plain(name, value) for name, value in parameters.items()}
 
 
 def label_of(trainable: object) -> str:
-    """What people call it: its import path, if it has one."""
+    """Return a label for the trainable: its import path, if it has one."""
     if isinstance(trainable, str):
         return trainable
     if isinstance(trainable, WithParameters):

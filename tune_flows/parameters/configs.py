@@ -1,4 +1,4 @@
-"""The parameters of `tune` beside its policies: groups of fields, their bounds, what they mean together."""
+"""The parameters of `tune` except its policies: groups of fields, their bounds, checks of combinations."""
 
 import math
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -105,18 +105,18 @@ def require_fit(
     is_class: bool,
     can_save: bool,
 ) -> None:
-    """Refuse parameters that are right one by one and cannot work together.
+    """Reject parameters that are valid individually but cannot work together.
 
     Args:
         objective: The metric and its direction.
         search_alg: May need the metric.
         scheduler: May need the metric, and checkpoints.
         checkpoint_config: May ask for checkpoints.
-        is_class: Whether the trainable is a class; a function saves when it reports, not when it is told to.
-        can_save: Whether the trainable can save any.
+        is_class: Whether the trainable is a class; a function saves only when it reports, not on request.
+        can_save: Whether the trainable can save checkpoints.
 
     Raises:
-        InvalidParameter: The metric is missing, or the trainable cannot do what is asked of it.
+        InvalidParameter: The metric is missing, or the trainable does not support what is requested.
     """
     if objective.metric == "":
         raise InvalidParameter.of("metric", "", "the name of a reported metric, or None")
@@ -148,10 +148,10 @@ def require_fit(
 
 
 def require_seconds(parameter: str, value: float) -> float:
-    """The value, if it is a length of time.
+    """Return the value if it is a valid duration.
 
     Raises:
-        InvalidParameter: It is below 0, infinite or no number.
+        InvalidParameter: The value is below 0, infinite or NaN.
     """
     if not (math.isfinite(value) and value >= 0):
         raise InvalidParameter.of(parameter, value, "a finite number of seconds, 0 or more")
@@ -167,10 +167,10 @@ def rules_of(
     checkpoint_config: CheckpointConfig | dict[str, Any] | None,
     failure_config: FailureConfig | dict[str, Any] | None,
 ) -> tuple[Rules, CheckpointConfig]:
-    """The runner's limits and budgets, checked.
+    """Check the limits and budgets, and return them as `Rules`, with the checkpoint configuration.
 
     Raises:
-        InvalidParameter: A value is out of its bounds.
+        InvalidParameter: A value is invalid or out of bounds.
     """
     if num_samples != -1:
         _at_least("num_samples", num_samples, 1, "or -1 for no limit")

@@ -1,8 +1,8 @@
-"""The function of a flow whose author fixed some parameters, gave others another default, and left the rest.
+"""The function of a flow whose author fixed some parameters and gave others a different default.
 
 Rules of this module:
 
-- What is fixed is code, like a call in Python. What was left open comes from outside.
+- Fixed values are trusted, like code in a Python call. Values of open parameters come from outside.
 """
 
 import inspect
@@ -21,18 +21,18 @@ __all__ = ["FlowPreset", "require_call", "require_types"]
 
 @dataclass(frozen=True, slots=True)
 class FlowPreset:
-    """A function with the parameters that the author of a flow left open."""
+    """A function and the parameters that the author of a flow left open."""
 
     wide: Callable[..., Any]
     hidden: dict[str, Any]
-    """Fixed parameters, the trainable among them."""
+    """Fixed parameters, including the trainable."""
     open: tuple[inspect.Parameter, ...]
 
     @classmethod
     def of(
         cls, wide: Callable[..., Any], trainable: object, fixed: dict[str, Any], presets: Mapping[str, Any]
     ) -> "FlowPreset":
-        """Of a function with more parameters.
+        """Make a preset of a function with more parameters.
 
         Raises:
             InvalidParameter: As `TuneFlow.with_trainable`.
@@ -52,22 +52,22 @@ class FlowPreset:
 
     @property
     def label(self) -> str:
-        """What the trainable is called."""
+        """The label of the trainable."""
         return label_of(self.hidden["trainable"])
 
     @property
     def description(self) -> str:
-        """What it tunes, and what is fixed."""
+        """Text about what the flow tunes, and which parameters are fixed."""
         fixed = [f"`{name}`" for name in self.hidden if name != "trainable"]
         return f"Tune `{self.label}`." + (f" Fixed here: {', '.join(fixed)}." if fixed else "")
 
     def function(self, about: str, said: Mapping[str, str], *, module: str) -> Callable[..., Any]:
-        """The function of the flow.
+        """Return the function of the flow.
 
         Args:
             about: The first line of its docstring.
-            said: What each parameter means.
-            module: Where it counts as defined.
+            said: The description of each parameter.
+            module: The module that it is to be defined in, according to its `__module__`.
         """
 
         def run(**given: Any) -> Any:  # noqa: ANN401 - parameters and result of the wide function
@@ -99,7 +99,7 @@ def _require_known(
 
 
 def _refuse_references(fixed: Mapping[str, Any]) -> None:
-    """Prefect resolves those that a run is given; it does not see what is fixed."""
+    """Reject references among fixed values: Prefect resolves only those in the parameters of a run."""
     for name, value in fixed.items():
         if _is_reference(value):
             expected = "a value, not a reference, which nothing resolves where it is fixed"
@@ -109,13 +109,13 @@ def _refuse_references(fixed: Mapping[str, Any]) -> None:
 def require_call(
     flow: str, function: Callable[..., Any], args: tuple[object, ...], given: Mapping[str, object]
 ) -> None:
-    """Say in one line what Prefect would say with the whole signature.
+    """Reject an invalid call with a one-line error, where Prefect's would contain the whole signature.
 
     Args:
-        flow: Its name.
+        flow: Name of the flow.
         function: The function of the flow.
-        args: What it is called with by position.
-        given: The same by name.
+        args: Positional arguments of the call.
+        given: Keyword arguments of the call.
 
     Raises:
         InvalidParameter: A parameter is unknown, missing or given twice.
@@ -136,7 +136,7 @@ def require_call(
 
 
 def require_types(known: Mapping[str, inspect.Parameter], given: Mapping[str, Any]) -> None:
-    """Say in one line what Prefect would say in many, and with every parameter of the run.
+    """Reject a wrong type with a one-line error, where Prefect's is long and has all parameters of the run.
 
     Raises:
         InvalidParameter: A value has the wrong type.
@@ -152,5 +152,5 @@ def require_types(known: Mapping[str, inspect.Parameter], given: Mapping[str, An
 
 
 def _is_reference(value: object) -> bool:
-    """Whether it stands for a block that Prefect loads later."""
+    """Return whether the value is a reference to a block, which Prefect loads later."""
     return isinstance(value, dict) and "$ref" in value

@@ -1,8 +1,8 @@
-"""The parameters of `tune` that no record of the journal holds, and all of them put together again.
+"""Saves the parameters of `tune` that no journal record holds, and reconstructs all of them.
 
-What an experiment is lies in its header, its limits and budgets in the log. How a session runs it (the
-resources of a trial, the address of a Ray cluster) changes no decision and is noted beside the log, so that
-whoever carries the experiment on need not say it again.
+The definition of an experiment is in its header, its limits and budgets are in the log. How a session runs it
+(the resources of a trial, the address of a Ray cluster) changes no decision and is stored next to the log, so
+that these parameters need not be given again to continue the experiment.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ _NOT_NOTED = frozenset(
         # in the log
         *("num_samples", "stop", "time_budget_s", "max_concurrent_trials", "max_steps_per_task"),
         "failure_config",
-        # where it lies, which a copy would not share, and credentials that may come with it
+        # its location, which a copy would not share, and credentials that may be part of it
         *("storage_path", "name"),
-        # about that run alone
+        # specific to one run
         *("resume", "max_wall_time_s"),
     }
 )
 
 
 def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be noted of the arguments of a `tune`; what JSON does not have is left out."""
+    """Return the arguments of `tune` to save as settings; those without a JSON form are left out."""
     noted: dict[str, Any] = {}
     for name, value in arguments.items():
         if name in _NOT_NOTED:
@@ -52,15 +52,15 @@ def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def repeated_parameters(
     spec: ExperimentSpec, state: ExperimentState, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The parameters of `tune`, but for the place, with which the experiment goes on as it was run last.
+    """Return the parameters of `tune`, except the location, that continue the experiment as it last ran.
 
     Args:
-        spec: From its header.
-        state: From its log.
-        settings: As its newest session noted them; empty: the defaults of `tune` hold.
+        spec: From the experiment's header.
+        state: From the experiment's log.
+        settings: As the newest session saved them; empty: the defaults of `tune` apply.
 
     Raises:
-        InvalidParameter: The space or the search algorithm cannot be made from their JSON form here.
+        InvalidParameter: The space or the search algorithm cannot be made from its JSON form here.
     """
     rules = state.rules
     variants = parse_search_alg(spec.search_alg).variants(ParamSpace.parse(spec.param_space))
@@ -84,5 +84,5 @@ def repeated_parameters(
 
 
 def _of_group(group: type[BaseModel], rules: Rules) -> dict[str, Any]:
-    """The fields of a group of parameters that the rules hold under the same names."""
+    """Return the fields of a parameter group that the rules have under the same names."""
     return {name: getattr(rules, name) for name in group.model_fields if hasattr(rules, name)}

@@ -1,10 +1,10 @@
-"""The parameters of `tune` as the types of its signature: what the run form shows and the server checks.
+"""Types of the parameters of `tune`, which determine what the run form shows and the server checks.
 
 Rules of this module:
 
-- What is refused here is refused by the Prefect server before there is a run: on the form, on the command
-  line, in `run_deployment`. It knows nothing but the JSON schema.
-- A bound says no more than the flow's own check, which says it to Python callers in words of its own.
+- The Prefect server rejects values that violate these types before a run is created: on the form, on the
+  command line, in `run_deployment`. The server knows only the JSON schema.
+- A bound is never stricter than the flow's own check, which gives Python callers its own error message.
 """
 
 from collections.abc import Mapping
@@ -44,20 +44,20 @@ __all__ = [
 ]
 
 NumSamples = Annotated[int, InForm(**{"minimum": -1, "not": {"const": 0}})]
-"""-1: without limit."""
+"""Number of trials; -1: no limit."""
 PositiveCount = Annotated[int, InForm(minimum=1)]
 PositiveNumber = Annotated[float, InForm(exclusiveMinimum=0)]
 NonNegativeSeconds = Annotated[float, InForm(minimum=0)]
 Text = Annotated[str, InForm(minLength=1)]
 Name = Annotated[str, InForm(pattern=r"^([A-Za-z0-9._-]|\{[a-z_]+\})+$")]
-"""Name of an experiment; what stands in braces is filled in."""
+"""Name of an experiment; placeholders in braces are filled in."""
 
 Trainable = Annotated[Any, WithJsonSchema({"type": "string", "pattern": r"^[\w.-]+[:.][\w.]+$"})]
-"""A function, a Trainable class or `with_parameters(...)`; a deployment takes the import path of one."""
+"""A function, a Trainable class or `with_parameters(...)`; in a deployment, an import path."""
 
 
 class _SpaceForm(FormOf):
-    """A mapping in which what names a kind of domain must be one; what is nested is for the flow to check."""
+    """A mapping whose values with a domain's `type` must be valid domains; the flow checks nested ones."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -67,7 +67,7 @@ class _SpaceForm(FormOf):
         last = entry
         while "else" in last["else"]:
             last = last["else"]
-        del last["else"]  # no kind of domain: a constant, or a dict of more
+        del last["else"]  # not a domain: a constant, or a nested mapping
         return {**form, "additionalProperties": {"if": {"type": "object"}, "then": entry}}
 
 
@@ -76,7 +76,7 @@ SearchAlg = Annotated[Any, FormOfKinds(AnySearchAlg)]
 Scheduler = Annotated[Any, FormOfKinds(AnyScheduler)]
 Checkpoint = Annotated[Any, FormOf(CheckpointConfig)]
 Failure = Annotated[Any, FormOf(FailureConfig)]
-# Defaults: None would do in Python, but the form submits it in place of the fields that it shows.
+# Defaults: None would work in Python, but the form would submit it instead of the fields that it shows.
 RANDOM_SEARCH = RandomSearch()
 FIFO = FIFOScheduler()
 NO_CHECKPOINTS = CheckpointConfig()
@@ -95,7 +95,7 @@ _BUNDLE: dict[str, Any] = {
         "gpu": {**_AMOUNT, "title": "gpu", "description": "Devices; a fraction lets trials share one."},
         "memory": {**_AMOUNT, "title": "memory", "description": "Bytes."},
     },
-    "patternProperties": {"^(bundles|strategy)$": {}},  # for the other form, which says what is wrong
+    "patternProperties": {"^(bundles|strategy)$": {}},  # for the other form, whose message is specific
     "additionalProperties": _AMOUNT,
     "minProperties": 1,
 }
@@ -122,6 +122,6 @@ _IS_PLACED: dict[str, Any] = {
     "anyOf": [{"required": ["bundles"]}, {"required": ["strategy"]}],
 }
 Resources = Annotated[
-    Any,  # of `anyOf` alone the server's messages say no more than that nothing fits
+    Any,  # for `anyOf` alone the server's message says only that nothing matches
     WithJsonSchema({"anyOf": _KINDS, "if": _IS_PLACED, "then": _PLACED}),
 ]

@@ -1,12 +1,12 @@
-"""Pictures of an experiment: how its trials learned, what the best was when, what the parameters do.
+"""Plots of an experiment: learning curves, the best value over time, the effect of the parameters.
 
-They are drawn from plain data, without a display, from any thread; matplotlib is loaded by the first one.
+They are drawn from plain data, without a display, in any thread; the first plot imports matplotlib.
 
-    save_picture(view, "run.html")                      # all of them; also .svg and .png
+    save_picture(view, "run.html")                      # all plots; also .svg and .png
     save_picture(view, "curves.svg", kind="curves")
 
-`plot_data(view)` gathers what the single pictures (`learning_curves`, `best_so_far`, `parallel_coordinates`,
-`slices`) are drawn from; each returns a `Picture`: bytes and their media type.
+`plot_data(view)` returns the data for the single plots (`learning_curves`, `best_so_far`,
+`parallel_coordinates`, `slices`); each of them returns a `Picture`: bytes and their media type.
 """
 
 from tune_flows.plots.canvas import Picture

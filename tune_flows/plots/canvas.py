@@ -1,11 +1,11 @@
-"""The panel that all pictures share: colours, text, axes, and how one becomes bytes.
+"""The basis of all plots: colours, text, axes, and rendering to bytes.
 
 Rules of this module:
 
 - Only matplotlib's objects, no pyplot: there is no global figure, so any thread may draw.
-- A picture has its own background, colours and fonts: readable on any page, whatever style the process has
-  chosen for matplotlib.
-- A name is shown as it is; it is never read as mathematics.
+- A plot sets its background, colours and fonts: it is readable on any page and independent of the matplotlib
+  style of the process.
+- A name is shown literally, never as mathematical markup.
 """
 
 import re
@@ -51,24 +51,24 @@ PAPER, GRID = "#f8fafc", "#e2e8f0"
 INK, MUTED = "#0f172a", "#475569"
 PALE, ACCENT = "#94a3b8", "#ea580c"
 RAMP = ("#cbd5e1", "#a5b4d4", "#7c93cf", "#4f6fc6", "#1d4ed8")
-"""From the worst to the best."""
+"""Colours from the worst to the best."""
 _FONT = "DejaVu Sans"
 TEXT: dict[str, Any] = {"family": _FONT, "parse_math": False, "usetex": False}
-"""What every text is made with."""
+"""Keyword arguments of every matplotlib text."""
 WIDTH_IN = 9.0
 _MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, ready to be stored or shown."""
+    """A rendered plot, ready to be stored or shown."""
 
     data: bytes
     media_type: str
 
     @property
     def data_uri(self) -> str:
-        """As the address of an image in a page."""
+        """The picture as a data URI for an image in a page."""
         from base64 import b64encode
 
         return f"data:{self.media_type};base64,{b64encode(self.data).decode('ascii')}"
@@ -76,13 +76,13 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much a picture shows at most."""
+    """Upper limits for the content of a plot."""
 
     trials: int
     points: int
-    """Of one curve."""
+    """Points per curve."""
     panels: int
-    """Parameters."""
+    """Parameters shown."""
     dpi: int = 110
 
 
@@ -91,12 +91,12 @@ _COARSER = (Detail(50, 60, 8), Detail(25, 40, 8), Detail(12, 20, 6, 80), Detail(
 
 
 def within(size_bytes: int | None, format: Format, draw: Callable[[Detail], "Figure"]) -> Picture:
-    """The picture with as much detail as fits; the coarsest one if none does.
+    """Return the picture with as much detail as fits; the coarsest one if none fits.
 
     Args:
-        size_bytes: Size that it may have; None: any.
-        format: Of the bytes.
-        draw: Draws it with some detail.
+        size_bytes: Maximum size; None: unlimited.
+        format: Format of the picture.
+        draw: Draws the figure with a given level of detail.
     """
     data = b""
     for detail in (FINEST, *_COARSER):
@@ -107,7 +107,7 @@ def within(size_bytes: int | None, format: Format, draw: Callable[[Detail], "Fig
 
 
 def rendered(figure: "Figure", format: Format, dpi: int = FINEST.dpi) -> bytes:
-    """The figure as bytes."""
+    """Return the figure as bytes."""
     from matplotlib import image
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -121,7 +121,7 @@ def rendered(figure: "Figure", format: Format, dpi: int = FINEST.dpi) -> bytes:
 
 
 def pixels(figure: "Figure", dpi: int) -> "NDArray[np.uint8]":
-    """The figure as an array of (height, width, 4)."""
+    """Return the figure as an RGBA array of shape (height, width, 4)."""
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -132,7 +132,7 @@ def pixels(figure: "Figure", dpi: int) -> "NDArray[np.uint8]":
 
 
 def _compact(svg: bytes) -> bytes:
-    """The same drawing with coordinates to a tenth of a point: about half the size."""
+    """Return the drawing with coordinates truncated to 0.1 point: about half the size."""
     svg = re.sub(rb'(?<= d=")[^"]*', lambda found: re.sub(rb"(\.\d)\d+", rb"\1", found[0]), svg)
     svg = re.sub(rb'( [xy]="-?\d+\.\d)\d+"', rb'\1"', svg)
     svg = re.sub(rb' style="fill: (#\w+); stroke: \1"/>', rb' fill="\1"/>', svg)
@@ -140,7 +140,7 @@ def _compact(svg: bytes) -> bytes:
 
 
 def panel(height_in: float, title: str, subtitle: str = "") -> "Figure":
-    """An empty figure with a title."""
+    """Return an empty figure with a title."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_IN, height_in), facecolor=PAPER)
@@ -152,7 +152,7 @@ def panel(height_in: float, title: str, subtitle: str = "") -> "Figure":
 
 
 def blank(title: str, why: str) -> "Figure":
-    """A panel that says why there is nothing to see."""
+    """Return a figure with a title and the reason why there is nothing to plot."""
     figure = panel(1.2, title)
     figure.text(0.5, 0.4, shown(why, 120), size=9.5, color=MUTED, ha="center", va="center", **TEXT)
     return figure
@@ -161,7 +161,7 @@ def blank(title: str, why: str) -> "Figure":
 def plot_area(
     figure: "Figure", left_in: float, bottom_in: float, width_in: float, height_in: float
 ) -> "Axes":
-    """Axes at a place of the figure, in inches, with nothing written beside them yet."""
+    """Return axes without tick labels at a position in the figure, given in inches."""
     width, height = figure.get_size_inches()
     area = figure.add_axes((left_in / width, bottom_in / height, width_in / width, height_in / height))
     area.set_facecolor(PAPER)
@@ -175,7 +175,7 @@ def plot_area(
 def tick(
     area: "Axes", which: Literal["x", "y"], ticks: Iterable[tuple[float, str]], *, most: int = 14
 ) -> None:
-    """Write `ticks` beside an axis, with lines across the area."""
+    """Set the ticks of an axis to `ticks` (position, label), with grid lines."""
     at = list(ticks)
     axis = area.xaxis if which == "x" else area.yaxis
     labels = [shown(text, most) for _, text in at]
@@ -185,14 +185,14 @@ def tick(
 
 
 def shown(text: str, most: int) -> str:
-    """The text on one line, at most so long, in characters that the font has."""
+    """Return the text on one line of at most `most` characters; those not in the font become U+FFFD."""
     known = _characters()
     line = "".join(c if ord(c) in known else "\ufffd" for c in " ".join(text.split()))
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def shown_path(path: str, most: int) -> str:
-    """The path of a parameter; where it is too long, its last part without the middle."""
+    """Return a parameter's path; if it is too long, its last part, with the middle cut out if necessary."""
     name = path if len(path) <= most else path.rpartition("/")[2]
     if len(name) > most:
         name = f"{name[: most // 3]}…{name[-(most - 1 - most // 3) :]}"

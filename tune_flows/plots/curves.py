@@ -1,4 +1,4 @@
-"""How the metric went: for each trial over its iterations, and the best of all over time."""
+"""Plots of the metric: for each trial over its iterations, and the best value of all trials over time."""
 
 import math
 from collections.abc import Sequence
@@ -39,28 +39,28 @@ _MOST_DOTS = 300
 
 
 def learning_curves(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
-    """The metric over the training iterations, a line for each trial; the best trial stands out.
+    """Plot the metric over the training iterations, one line per trial; the best trial is highlighted.
 
-    Where there are too many trials for one picture, it shows the best ones and an even choice of the others.
+    With too many trials for one plot, it shows the best ones and an even selection of the others.
 
     Args:
-        of: What to draw.
-        format: Of the picture.
-        size_bytes: Size that it may have at most: detail is left out for it. None: any.
+        of: The data to plot.
+        format: Format of the picture.
+        size_bytes: Maximum size, for which detail is reduced; None: unlimited.
     """
     return within(size_bytes, format, lambda detail: draw_learning_curves(of, detail))
 
 
 def best_so_far(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
-    """The best value that was reported up to each moment, and each trial's newest value.
+    """Plot the best value reported so far over time, and each trial's newest value.
 
-    Over time; over the number of results where their times are not known. Args: see `learning_curves`.
+    If times are unknown, the x-axis is the number of results. Args: see `learning_curves`.
     """
     return within(size_bytes, format, lambda detail: draw_best_so_far(of, detail))
 
 
 def draw_learning_curves(of: PlotData, detail: Detail) -> "Figure":
-    """See `learning_curves`."""
+    """Draw the figure of `learning_curves`."""
     title = "Learning curves"
     if of.objective.metric is None:
         return blank(title, _NO_METRIC)
@@ -74,7 +74,7 @@ def draw_learning_curves(of: PlotData, detail: Detail) -> "Figure":
     lines = {i: _line(known[i], detail.points) for i in chosen}
     figure = panel(_HEIGHT_IN, title, out_of(len(chosen), len(ranked), "trial"))
     area = plot_area(figure, 0.75, 0.5, WIDTH_IN - 1.0, _HEIGHT_IN - 1.05)
-    for place, trial_id in reversed(list(enumerate(chosen))):  # the better, the later: on top
+    for place, trial_id in reversed(list(enumerate(chosen))):  # better lines are drawn later, on top
         shade = RAMP[-1 - min(place * len(RAMP) // len(chosen), len(RAMP) - 1)]
         _draw_line(area, *lines[trial_id], shade, stands_out=trial_id == best)
     _frame(area, "training_iteration", of, [v for _, values in lines.values() for v in values])
@@ -87,7 +87,7 @@ def draw_learning_curves(of: PlotData, detail: Detail) -> "Figure":
 
 
 def draw_best_so_far(of: PlotData, detail: Detail) -> "Figure":
-    """See `best_so_far`."""
+    """Draw the figure of `best_so_far`."""
     title = "Best value so far"
     if of.objective.metric is None:
         return blank(title, _NO_METRIC)
@@ -110,7 +110,7 @@ def draw_best_so_far(of: PlotData, detail: Detail) -> "Figure":
     xs, ys = [x for x, _ in line], [y for _, y in line]
     area.plot(xs, ys, color=ACCENT, linewidth=2.2, drawstyle="steps-post")
     area.plot(at[-1:], best[-1:], "o", color=ACCENT, markersize=6)
-    # the first values may be far from all that came later
+    # the first values may be far from all later ones
     _frame(area, name, of, [*best[len(best) // 2 :], *values])
     _across(area, 0.0 if timed else 1.0, end / unit, whole=not timed)
     _legend(area, f"{found[-1].trial_id}: {of.objective.metric} = {found[-1].value:.6g}")
@@ -147,7 +147,7 @@ def _frame(area: "Axes", under: str, of: PlotData, values: Sequence[float]) -> N
 
 
 def _across(area: "Axes", first: float, last: float, *, whole: bool) -> None:
-    """From `first` to `last` from left to right."""
+    """Set the x-axis to run from `first` to `last`."""
     room = 0.02 * (last - first) or 0.5
     area.set_xlim(first - room, last + room)
     ticks = [(at, text) for at, text in steps(first, last, 8) if not whole or float(at).is_integer()]
@@ -155,7 +155,7 @@ def _across(area: "Axes", first: float, last: float, *, whole: bool) -> None:
 
 
 def _legend(area: "Axes", text: str) -> None:
-    """What the accented line is, above the area."""
+    """Write the legend of the highlighted line above the axes."""
     area.text(0.012, 1.02, "●", size=8.5, color=ACCENT, transform=area.transAxes, va="bottom", **TEXT)
     area.text(0.03, 1.02, shown(text, 90), size=8.5, color=INK, transform=area.transAxes, va="bottom", **TEXT)
 

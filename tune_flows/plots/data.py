@@ -1,4 +1,4 @@
-"""What the pictures are drawn from: plain data, gathered from a running experiment or from a view of one."""
+"""The plain data that plots are drawn from, collected from a running experiment or from a view of one."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,19 +24,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A parameter that the trials differ in."""
+    """A parameter in which trials may differ."""
 
     path: str
-    """Such as `model/lr`."""
+    """Path of the parameter, such as `model/lr`."""
     log: bool = False
-    """Whether its values spread over orders of magnitude."""
+    """Whether it is sampled on a logarithmic scale."""
     categories: tuple[Any, ...] | None = None
-    """The values to choose from, JSON; None: a number."""
+    """The possible values, as JSON values; None: a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How a trial's metric went: two sequences of one length, iterations ascending."""
+    """A trial's metric by iteration: two sequences of equal length, iterations ascending."""
 
     trial_id: str
     iterations: Sequence[int]
@@ -46,53 +46,53 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class TrialPoint:
-    """A configuration and what came of it."""
+    """A trial's configuration and its newest value of the metric."""
 
     trial_id: str
     config: Mapping[str, Any]
     """Values by path."""
     value: float
-    """The newest value of the metric; NaN: none that can be compared."""
+    """The newest value of the metric; NaN: no comparable value."""
     at: float = math.nan
-    """Unix time (s) of this value; NaN: not known."""
+    """Unix time (s) of this value; NaN: unknown."""
     began: float = math.nan
-    """Unix time (s) at which the training began; NaN: not known."""
+    """Unix time (s) at which the training began; NaN: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """A result that was better than all before it."""
+    """A result that is better than all earlier ones."""
 
     trial_id: str
     at: float
-    """Unix time in seconds; NaN: not known."""
+    """Unix time in seconds; NaN: unknown."""
     count: int
-    """Results up to this one, it included."""
+    """Number of results up to and including this one."""
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class PlotData:
-    """An experiment as the pictures show it."""
+    """The data of an experiment that the plots show."""
 
     name: str
     objective: Objective
     axes: tuple[Axis, ...] = ()
-    """The parameters, in order of the space; constants are none."""
+    """The parameters without constants, sorted by path."""
     tried: tuple[TrialPoint, ...] = ()
     curves: tuple[Curve, ...] = ()
     improvements: tuple[Improvement, ...] = ()
-    """In the order of reporting."""
+    """Improvements in the order of reporting."""
     results: int = 0
-    """Results in all."""
+    """Total number of results."""
 
     @property
     def best(self) -> TrialPoint | None:
-        """The one whose newest value is best, the first of equals; None: no value can be compared."""
+        """The trial whose newest value is best, the first on a tie; None: no value is comparable."""
         return min(self.ranked(), key=self._rank, default=None)
 
     def ranked(self) -> list[TrialPoint]:
-        """Those with a finite value, the best first."""
+        """Return the trials with a finite value, the best first."""
         return sorted((tried for tried in self.tried if math.isfinite(tried.value)), key=self._rank)
 
     def _rank(self, tried: TrialPoint) -> float:
@@ -100,13 +100,13 @@ class PlotData:
 
 
 def axes_of(space: ParamSpace) -> tuple[Axis, ...]:
-    """The parameters of a space in which trials may differ."""
+    """Return the parameters of a space in which trials may differ."""
     entries: dict[str, SpaceEntry] = {**space.domains, **space.grids, **space.functions}
     return tuple(_axis(path, entry) for path, entry in sorted(entries.items()))
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a nested configuration by path; the empty dict is a value."""
+    """Return the values of a nested configuration by path; an empty dict counts as a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict) and value:
@@ -118,7 +118,7 @@ def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trial_points_of(trials: Iterable[Trial], objective: Objective) -> tuple[TrialPoint, ...]:
-    """What the trials tried so far."""
+    """Return the trials' configurations and their newest values."""
     found: list[TrialPoint] = []
     for trial in trials:
         last = trial.last_result

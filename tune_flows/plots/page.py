@@ -1,4 +1,4 @@
-"""Pictures of an experiment as a file: one of them, or all below each other."""
+"""Saves the plots of an experiment to a file: one of them, or all in one column."""
 
 from collections.abc import Callable, Sequence
 from html import escape
@@ -29,7 +29,7 @@ _DRAWN: dict[str, Callable[[PlotData, Detail], "Figure"]] = {
     "slices": draw_slices,
 }
 KINDS = ("overview", *_DRAWN)
-"""What `save_picture` draws: all of the others, or one of them."""
+"""The kinds of `save_picture`: "overview" shows all of the others, each other kind is one plot."""
 _PNG_DPI = 150
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -49,17 +49,17 @@ svg {{ display: block; width: 100%; height: auto; margin: 1rem 0; border-radius:
 
 
 def save_picture(view: ExperimentView, file: str | Path, kind: str = "overview") -> None:
-    """Write a picture of the experiment, as the view shows it, to a file.
+    """Write a plot of the experiment, in the state that the view shows, to a file.
 
     Args:
-        view: Of `open_experiment`.
-        file: Its suffix says the format: `.svg`, `.png` or `.html` (a page of its own, without scripts).
+        view: A view returned by `open_experiment`.
+        file: Its suffix sets the format: `.svg`, `.png` or `.html` (a self-contained page without scripts).
         kind: One of `KINDS`: "overview" (all of the others), "curves" (the metric over the iterations),
             "best" (the best value over time), "parallel" (the configurations as lines through the
             parameters), "slices" (each parameter against the metric).
 
     Raises:
-        InvalidParameter: `file` has another suffix, or there is no such kind. Final.
+        InvalidParameter: `file` has another suffix, or `kind` is unknown. Final.
         CorruptJournalError, StorageError: The view's experiment cannot be read.
         OSError: The file cannot be written.
     """
@@ -81,10 +81,10 @@ def save_picture(view: ExperimentView, file: str | Path, kind: str = "overview")
 
 
 def plot_data(view: ExperimentView) -> PlotData:
-    """What there is to draw of an experiment, as the view shows it.
+    """Return the data to plot of an experiment, in the state that the view shows.
 
     Raises:
-        CorruptJournalError, StorageError: It cannot be read.
+        CorruptJournalError, StorageError: The experiment cannot be read.
     """
     objective = Objective(view.metric, view.mode)
     recorder = _recorded(view, objective)
@@ -101,7 +101,7 @@ def plot_data(view: ExperimentView) -> PlotData:
 
 
 def _recorded(view: ExperimentView, objective: Objective) -> Recorder:
-    """Every result of the experiment."""
+    """Return a recorder with all results of the experiment."""
     frame = view.dataframe()
     recorder = Recorder(objective)
     if frame.empty:
@@ -117,7 +117,7 @@ def _recorded(view: ExperimentView, objective: Objective) -> Recorder:
 
 
 def _as_svg(figures: Sequence["Figure"]) -> bytes:
-    """The figures below each other, in one drawing."""
+    """Return the figures in one column, as one SVG drawing."""
     parts: list[str] = []
     width = below = 0.0
     for figure in figures:
@@ -135,7 +135,7 @@ def _opened(width: float, height: float, unit: str = "") -> str:
 
 
 def _as_png(figures: Sequence["Figure"]) -> bytes:
-    """The figures below each other, in one image."""
+    """Return the figures in one column, as one PNG image."""
     import numpy as np
     from matplotlib import image
 
@@ -145,7 +145,7 @@ def _as_png(figures: Sequence["Figure"]) -> bytes:
 
 
 def _as_page(figures: Sequence["Figure"], view: ExperimentView) -> bytes:
-    """A page that needs nothing else."""
+    """Return a self-contained HTML page with the figures."""
     drawings = "\n".join(rendered(figure, "svg").decode() for figure in figures)
     about = f"{view.url}, {view.ended or 'not ended'}"
     return _PAGE.format(title=escape(view.name), about=escape(about), pictures=drawings).encode()

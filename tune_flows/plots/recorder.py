@@ -1,9 +1,9 @@
-"""What a picture needs of results that come one by one, within bounds: a fold over the journal's records.
+"""Collects the data for plots from the journal's records, one by one, in bounded memory.
 
 Rules of this module:
 
-- A trial keeps a bounded number of points, evenly spread over its iterations, and its newest one.
-- What is late, of an older lease or known already changes nothing, as in `tune_flows.core.state`.
+- Each trial keeps a bounded number of points, evenly spread over its iterations, and its newest one.
+- Results that are late, of an older lease or already known are ignored, as in `tune_flows.core.state`.
 """
 
 import math
@@ -21,26 +21,26 @@ from tune_flows.plots.data import Curve, Improvement
 __all__ = ["Recorder"]
 
 _MOST_POINTS = 100
-"""Points kept of a trial: with ten thousand trials some 20 MB."""
+"""Most points kept per trial: about 20 MB with ten thousand trials."""
 _MOST_IMPROVEMENTS = 500
 
 
 @dataclass(slots=True)
 class _Line:
-    """The thinned curve of one trial's newest life."""
+    """The thinned curve of one trial since its last start from scratch."""
 
     lease: int = 0
     restarts: bool = False
-    """Whether the next lease begins from scratch."""
+    """Whether the next lease starts from scratch."""
     iterations: "array[int]" = field(default_factory=lambda: array("q"))
     values: "array[float]" = field(default_factory=lambda: array("d"))
     stride: int = 1
-    """Every how-manieth result is kept."""
+    """One of every `stride` results is kept."""
     count: int = 0
     newest: int = 0
     """Newest iteration, kept or not."""
     value: float = math.nan
-    """Its value."""
+    """Value at the newest iteration."""
     best_score: float = -math.inf
 
     def add(self, iteration: int, value: float) -> None:
@@ -54,7 +54,7 @@ class _Line:
         self.newest, self.value = iteration, value
 
     def points(self, up_to: float = math.inf) -> tuple["array[int]", "array[float]"]:
-        """What is kept, as far as iteration `up_to`."""
+        """Return the kept points and the newest one, up to iteration `up_to`."""
         iterations, values = self.iterations[:], self.values[:]
         if self.count and iterations[-1] != self.newest:
             iterations.append(self.newest)
@@ -67,7 +67,7 @@ class Recorder:
     """Collects curves and improvements.
 
     Args:
-        objective: What is compared; without a metric only results are counted.
+        objective: Metric and mode by which results are compared; without a metric, results are only counted.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -76,10 +76,10 @@ class Recorder:
         self._improvements: list[Improvement] = []
         self._best = -math.inf
         self.results = 0
-        """Results so far."""
+        """Number of results so far."""
 
     def add(self, records: Iterable[Record]) -> None:
-        """The records of one step of the driver."""
+        """Add the records of one step of the driver."""
         for record in records:
             if isinstance(record, ResultsReported):
                 self.add_results(record.trial_id, record.results, lease=record.lease)
@@ -87,7 +87,7 @@ class Recorder:
                 self._restart(record.trial_ids)
 
     def add_results(self, trial_id: str, results: Iterable[Result], *, lease: int = 0) -> None:
-        """Results of a trial, in order."""
+        """Add results of a trial, in order of iteration."""
         line = self._lines.get(trial_id)
         if line is None:
             line = self._lines[trial_id] = _Line(lease)
@@ -108,13 +108,13 @@ class Recorder:
                         self._improve(trial_id, result, score)
 
     def best_value(self, trial_id: str) -> float | None:
-        """The best value that the trial ever reported; None: none that can be compared."""
+        """Return the best value that the trial has reported; None if it has no comparable value."""
         line = self._lines.get(trial_id)
         score = line.best_score if line is not None else -math.inf
         return self._objective.value(score) if score > -math.inf else None
 
     def preceded_by(self, earlier: "Recorder") -> "Recorder":
-        """What both hold, `earlier` being of results that came before these, or of some of them too."""
+        """Return a recorder of both; the results of `earlier` are older ones and may overlap with these."""
         whole = Recorder(self._objective)
         whole.results = max(self.results, earlier.results)
         for trial_id in dict.fromkeys([*earlier._lines, *self._lines]):
@@ -128,10 +128,10 @@ class Recorder:
         return whole
 
     def curves(self, trials: Mapping[str, Trial] | None = None) -> tuple[Curve, ...]:
-        """A curve for each trial with results.
+        """Return a curve for each trial with results.
 
         Args:
-            trials: The trials as they stand: what one has not come to in its present life is left out.
+            trials: The current trials, by id: points beyond a trial's current iteration are omitted.
         """
         found: list[Curve] = []
         for trial_id, line in self._lines.items():
@@ -142,7 +142,7 @@ class Recorder:
         return tuple(found)
 
     def improvements(self) -> tuple[Improvement, ...]:
-        """Results that were better than all before them, in the order of reporting."""
+        """Return the results that are better than all earlier ones, in the order of reporting."""
         return tuple(self._improvements)
 
     def _improve(self, trial_id: str, result: Result, score: float) -> None:
@@ -166,10 +166,10 @@ class Recorder:
 
 
 def _joined(before: _Line, after: _Line) -> _Line:
-    """One curve of two: `after` holds the newer results, and perhaps some of `before` too."""
+    """Return one curve of two: `after` holds the newer results and may overlap with `before`."""
     first = after.iterations[0] if after.count else math.inf
     if first == 1:
-        return after  # a new life
+        return after  # the trial was restarted from scratch
     whole = _Line(after.lease, best_score=max(before.best_score, after.best_score))
     for iterations, values in (before.points(first - 1), after.points()):
         for iteration, value in zip(iterations, values, strict=True):

@@ -1,4 +1,4 @@
-"""Where a value lies on an axis, and what is written beside the axis."""
+"""Positions of values on an axis, and the tick labels of the axis."""
 
 import json
 import math
@@ -13,35 +13,35 @@ from tune_flows.plots.data import Axis
 __all__ = ["Scale", "number", "scale_of", "steps", "value_limits"]
 
 _LARGEST = 1e150
-"""Numbers beyond it are drawn here: differences and squares of what is drawn stay finite."""
+"""Numbers beyond it are clipped to it, so that differences and squares of drawn values stay finite."""
 _MOST_CATEGORIES = 12
 _FAR = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One axis for some values."""
+    """The axis for a sequence of values."""
 
     positions: tuple[float, ...]
-    """Where each value lies; NaN: nowhere."""
+    """The position of each value; NaN: it is not drawn."""
     lower: float
     upper: float
     ticks: tuple[tuple[float, str], ...]
-    """Where something is written, and what."""
+    """Positions and labels of the ticks."""
     discrete: bool = False
     """Whether the values are categories, at 0, 1, 2, ..."""
 
     def shares(self) -> list[float]:
-        """The positions in [0, 1]."""
+        """Return the positions as fractions of the axis, in [0, 1]."""
         return [self.share(position) for position in self.positions]
 
     def share(self, position: float) -> float:
-        """A position in [0, 1]; in the middle where the axis has one value."""
+        """Return a position as a fraction of the axis; 0.5 if the axis has one value only."""
         return (position - self.lower) / (self.upper - self.lower) if self.upper > self.lower else 0.5
 
 
 def scale_of(axis: Axis, values: Sequence[Any], most_ticks: int = 5) -> Scale:
-    """The scale of a parameter for these values; None is a missing one."""
+    """Return the scale of a parameter for these values; None is a missing value."""
     present = [value for value in values if value is not None]
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
     listed = axis.categories is not None and len(axis.categories) <= _MOST_CATEGORIES
@@ -58,9 +58,9 @@ def scale_of(axis: Axis, values: Sequence[Any], most_ticks: int = 5) -> Scale:
 
 
 def value_limits(values: Iterable[float], mode: str) -> tuple[float, float]:
-    """From where to where the values of a metric are shown: all, or the best without what is far off.
+    """Return the limits of a metric's axis: all values, or without outliers among the worst.
 
-    One diverged trial with a loss of 1e9 must not press all others into one line.
+    One diverged trial with a loss of 1e9 must not squeeze all others into one line.
     """
     best_first = sorted((v for v in values if math.isfinite(v)), reverse=mode == "max")
     if not best_first:
@@ -74,13 +74,13 @@ def value_limits(values: Iterable[float], mode: str) -> tuple[float, float]:
 
 
 def steps(lower: float, upper: float, most: int = 5) -> list[tuple[float, str]]:
-    """Round numbers from `lower` to `upper`, at most about `most`, and how they are written."""
+    """Return about `most` round numbers at most, from `lower` to `upper`, with their labels."""
     if not upper > lower:
         return [(lower, f"{lower:.4g}")]
     step = _round_step((upper - lower) / most)
     first = math.ceil(lower / step - 1e-9)
     at = [i * step for i in range(first, first + most + 2) if i * step <= upper + 1e-9 * step]
-    if not at or step < 1e-12 * max(abs(lower), abs(upper)):  # nothing round lies between them
+    if not at or step < 1e-12 * max(abs(lower), abs(upper)):  # there is no round number between them
         at = [lower, upper]
     return [(min(max(value, lower), upper), _written(value, step)) for value in at]
 
@@ -98,7 +98,7 @@ def _round_step(step: float) -> float:
 
 
 def _log_steps(lower: float, upper: float, most: int) -> list[tuple[float, str]]:
-    """As `steps`, for an axis of powers of ten."""
+    """Return ticks as `steps` does, for a logarithmic axis: positions are base-10 logarithms."""
     powers = range(math.floor(lower), math.ceil(upper) + 1)
     for factors in ((1,), (1, 3), (1, 2, 5)):
         at = [power + math.log10(factor) for power in powers for factor in factors]
@@ -140,7 +140,7 @@ def _is_number(text: str) -> bool:
 
 
 def number(value: Any) -> float:  # noqa: ANN401 - any JSON value
-    """The value as a number that can be drawn; NaN: it cannot."""
+    """Return the value as a number that can be drawn; NaN if it cannot."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return math.nan
     return float(min(max(value, -_LARGEST), _LARGEST)) if abs(value) != math.inf else math.nan

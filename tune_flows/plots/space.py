@@ -1,4 +1,4 @@
-"""What the parameters do: all of them at once as lines, and each of them against the metric."""
+"""Plots of the parameters: all of them as parallel coordinates, and each of them against the metric."""
 
 import math
 from collections.abc import Sequence
@@ -37,31 +37,31 @@ __all__ = ["draw_parallel_coordinates", "draw_slices", "parallel_coordinates", "
 _HEIGHT_IN = 3.6
 _ROW_IN, _ACROSS = 2.15, 4
 _MOST_LINES, _MOST_DOTS = 2, 4
-"""They are cheaper than curves: so many times as many of them."""
+"""Factors for the number of lines and dots, which are cheaper to draw than curves."""
 _SHARES = (0.1, 0.25, 0.5, 0.75)
-"""Shares of the lines, from the best on, at which another colour begins."""
+"""Fractions of the lines, the best first, at which the next colour begins."""
 _NO_AXES = "The search space has no parameters in which trials differ."
 _NO_TRIALS = "No trial has a value of the metric yet."
 
 
 def parallel_coordinates(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
-    """Each configuration as a line through the parameters to the metric; the darker, the better.
+    """Plot each configuration as a line through the parameters to the metric; darker lines are better.
 
     Args:
-        of: What to draw.
-        format: Of the picture.
-        size_bytes: Size that it may have at most: detail is left out for it. None: any.
+        of: The data to plot.
+        format: Format of the picture.
+        size_bytes: Maximum size, for which detail is reduced; None: unlimited.
     """
     return within(size_bytes, format, lambda detail: draw_parallel_coordinates(of, detail))
 
 
 def slices(of: PlotData, format: Format = "svg", size_bytes: int | None = None) -> Picture:
-    """Each parameter against the metric, a dot for each trial. Args: see `parallel_coordinates`."""
+    """Plot each parameter against the metric, one dot per trial. Args: see `parallel_coordinates`."""
     return within(size_bytes, format, lambda detail: draw_slices(of, detail))
 
 
 def draw_parallel_coordinates(of: PlotData, detail: Detail) -> "Figure":
-    """See `parallel_coordinates`."""
+    """Draw the figure of `parallel_coordinates`."""
     title = "Configurations"
     if not of.axes or not of.tried:
         return blank(title, _NO_AXES if of.tried else "There are no trials yet.")
@@ -91,7 +91,7 @@ def draw_parallel_coordinates(of: PlotData, detail: Detail) -> "Figure":
 
 
 def draw_slices(of: PlotData, detail: Detail) -> "Figure":
-    """See `slices`."""
+    """Draw the figure of `slices`."""
     title = "Parameters and the metric"
     metric = of.objective.metric
     trials = [tried for tried in _chosen(of, detail.trials * _MOST_DOTS) if math.isfinite(tried.value)]
@@ -121,10 +121,10 @@ def draw_slices(of: PlotData, detail: Detail) -> "Figure":
 
 
 def _dots(area: "Axes", axis: Axis, trials: Sequence[TrialPoint], values: Sequence[float]) -> None:
-    """One parameter against the metric; the first of the trials is the best one."""
+    """Draw one parameter against the metric; the first of the trials is the best one."""
     scale = scale_of(axis, [tried.config.get(axis.path) for tried in trials], most_ticks=3)
     at = list(scale.positions)
-    if scale.discrete:  # beside each other, not upon each other
+    if scale.discrete:  # spread the dots of a category sideways
         at = [place + 0.3 * ((0.618 * i) % 1 - 0.5) for i, place in enumerate(at)]
     area.plot(at[1:], values[1:], "o", color=RAMP[3], markersize=3.2, markeredgewidth=0)
     area.plot(at[:1], values[:1], "o", color=ACCENT, markersize=6, zorder=3)
@@ -135,7 +135,7 @@ def _dots(area: "Axes", axis: Axis, trials: Sequence[TrialPoint], values: Sequen
 
 
 def _upright(area: "Axes", place: int, scale: Scale, name: str, count: int) -> None:
-    """One of the parallel axes, with what is written beside it."""
+    """Draw one of the parallel axes with its name and tick labels."""
     area.plot([place, place], [0, 1], color=PALE, linewidth=1.2, zorder=10)
     most = max(5, 88 // count)
     area.text(place, 1.07, shown_path(name, most), size=8.5, color=INK, ha="center", weight="bold", **TEXT)
@@ -149,12 +149,12 @@ def _upright(area: "Axes", place: int, scale: Scale, name: str, count: int) -> N
 
 def _metric_scale(values: Sequence[float], mode: str) -> Scale:
     lower, upper = value_limits(values, mode)
-    inside = [min(max(value, lower), upper) for value in values]  # what is far off lies at the end
+    inside = [min(max(value, lower), upper) for value in values]  # outliers are drawn at the end of the axis
     return Scale(tuple(inside), lower, upper, tuple(steps(lower, upper)))
 
 
 def _levels(values: Sequence[float]) -> list[list[int]]:
-    """Which lines, sorted by value, are drawn in which colour; those without a value in the first."""
+    """Return the indexes of `values`, sorted best first, by colour; those without a value get the first."""
     levels: list[list[int]] = [[] for _ in RAMP]
     for place, value in enumerate(values):
         from_best = sum(place >= share * len(values) for share in _SHARES) if math.isfinite(value) else 4
@@ -163,7 +163,7 @@ def _levels(values: Sequence[float]) -> list[list[int]]:
 
 
 def _with_gaps(lines: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    """Many lines as one: points that are no numbers end a line."""
+    """Return many lines as one, separated by NaN; a NaN within a line interrupts it."""
     xs: list[float] = []
     ys: list[float] = []
     for line in lines:
@@ -173,7 +173,7 @@ def _with_gaps(lines: Sequence[Sequence[float]]) -> tuple[list[float], list[floa
 
 
 def _chosen(of: PlotData, most: int) -> list[TrialPoint]:
-    """The trials to draw, the best first, those without a value last."""
+    """Return the trials to draw, the best first, those without a value last."""
     without = [tried for tried in of.tried if not math.isfinite(tried.value)]
     return best_and_others([*of.ranked(), *without], most)
 

@@ -1,4 +1,4 @@
-"""What a picture shows where there is too much for it, and how it says so."""
+"""Selects what a plot shows if there is too much data, and formats the note about it."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def thinned(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` (2 or more) of the items, evenly spread, the first and the last among them."""
+    """Return at most `most` (2 or more) items, evenly spread, including the first and the last."""
     if len(items) <= most:
         return list(items)
     last = len(items) - 1
@@ -17,7 +17,7 @@ def thinned(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def best_and_others(ranked: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of what is sorted, the best first: half are the best ones, half evenly the others."""
+    """Return at most `most` items of a best-first list: half are the best, half are spread over the rest."""
     if len(ranked) <= most:
         return list(ranked)
     best = most // 2
@@ -25,6 +25,6 @@ def best_and_others(ranked: Sequence[Item], most: int) -> list[Item]:
 
 
 def out_of(shown: int, there_are: int, what: str) -> str:
-    """How many of how many are shown."""
+    """Return a text such as "10 of 25 trials"."""
     plural = what if there_are == 1 else f"{what}s"
     return f"{there_are:,} {plural}" if shown >= there_are else f"{shown:,} of {there_are:,} {plural}"

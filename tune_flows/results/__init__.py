@@ -1,4 +1,4 @@
-"""What an experiment has found: tables of trials and results, a view of its storage, `TuneResult`."""
+"""The results of an experiment: tables of trials and results, a read-only view, `TuneResult`."""
 
 from tune_flows.results.tune_result import TuneResult
 from tune_flows.results.view import ExperimentView, open_experiment

@@ -1,12 +1,12 @@
-"""From the journal to pandas: one row for each training iteration, and one for each trial.
+"""Converts a journal to pandas: one row per training iteration, and one row per trial.
 
-The same two frames are the Parquet tables beside the journal and what a view of an experiment shows.
+The same two frames are stored as Parquet tables next to the journal and returned by a view of an experiment.
 
 Rules of this module:
 
-- A (trial, iteration) has one row. Of a trial that was restarted from scratch, those of its newest life.
-- A column has one type, whatever the trials reported.
-- Values are kept by column: a dict for each row takes four times the memory, and there may be a million.
+- Each (trial, iteration) has one row. A trial restarted from scratch has only the rows since the restart.
+- Each column has one type, even if the trials reported values of different types.
+- Values are kept by column: a dict per row takes four times the memory, and there may be a million rows.
 """
 
 import json
@@ -32,17 +32,17 @@ __all__ = ["ReportedResults", "last_row", "trials_frame"]
 
 @dataclass(slots=True)
 class _Columns:
-    """Rows, kept by column."""
+    """Rows, stored by column."""
 
     shapes: list[tuple[str, ...]] = field(default_factory=list[Any])
-    """The names in each row, in its order; rows with the same ones share them."""
+    """The column names of each row, in the row's order; rows with the same names share one tuple."""
     _values: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
-    """By name, up to the last row that has it; None in those before that do not."""
+    """Values by column name, up to the last row that has one; None for earlier rows without one."""
     _shared: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict[Any, Any])
-    """Each shape there has been, once."""
+    """The distinct shapes so far, each stored once."""
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """One more row, by the names of its columns."""
+        """Append a row, given as values by column name."""
         for name, value in row.items():
             values = self._values.setdefault(name, [])
             if gap := len(self.shapes) - len(values):
@@ -57,34 +57,34 @@ class _Columns:
         self._values = {name: list(compress(values, which)) for name, values in self._values.items()}
 
     def values(self, name: str) -> list[Any]:
-        """One for each row, None where it has none."""
+        """Return the values of a column, one per row; None where a row has none."""
         values = self._values.get(name, [])
         return values + [None] * (len(self.shapes) - len(values))
 
 
 @dataclass(slots=True)
 class ReportedResults:
-    """Every result of an experiment, in the order of reporting: a fold over its whole journal."""
+    """All results of an experiment in the order of reporting, collected from its whole journal."""
 
     state: ExperimentState = field(default_factory=ExperimentState)
     """The state after the newest entry."""
     seq: int = 0
     """Number of the newest entry; 0: none yet."""
     _rows: _Columns = field(default_factory=_Columns)
-    """What was reported."""
+    """The reported results."""
     _configs: _Columns = field(default_factory=_Columns)
-    """Each config with which a trial reported."""
+    """The configs with which trials reported results."""
     _config_of_row: list[int] = field(default_factory=list[int])
-    """For each of `_rows` the place in `_configs` of the config that the trial had then."""
+    """For each of `_rows`, the index in `_configs` of the config that the trial had then."""
     _newest: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict[str, Any])
-    """By trial, the config of its newest row and that one's place in `_configs`."""
+    """By trial id, the config of its newest row and its index in `_configs`."""
 
     def read(self, journal: Journal, *, up_to: int | None = None) -> None:
-        """Go on by what `journal` has not given yet.
+        """Read the entries of `journal` that have not been read yet.
 
         Args:
-            journal: The same one each time, made by `Journal.read(store, whole=True)`.
-            up_to: Number of the last entry; None: all there are.
+            journal: The same one in each call, created by `Journal.read(store, whole=True)`.
+            up_to: Number of the last entry to read; None: all entries.
 
         Raises:
             CorruptJournalError: An object cannot be read; the message names it.
@@ -97,13 +97,13 @@ class ReportedResults:
             self.seq = entry.seq
 
     def frame(self) -> "pd.DataFrame":
-        """One row for each training iteration."""
+        """Return one row per training iteration."""
         config_shapes = (self._configs.shapes[place] for place in self._config_of_row)
         pairs = dict.fromkeys(zip(self._rows.shapes, config_shapes, strict=True))
         return _frame(("trial_id", "training_iteration"), chain(*pairs), self._values)
 
     def _values(self, name: str) -> list[Any]:
-        """The column: what the config has under this name, else what was reported under it."""
+        """Return a column: the config's value of this name, else the reported value."""
         reported = self._rows.values(name)
         shapes, configs = self._configs.shapes, self._configs.values(name)
         return [
@@ -135,7 +135,7 @@ class ReportedResults:
         return place
 
     def _forget(self, trial_ids: Sequence[str]) -> None:
-        """Drop the rows of those of the trials that begin anew."""
+        """Drop the rows of those of `trial_ids` that restart from scratch."""
         trials = self.state.trials
         begun_anew = {i for i in trial_ids if i in trials and trials[i].iteration == 0}
         kept = [trial_id not in begun_anew for trial_id in self._rows.values("trial_id")]
@@ -144,7 +144,7 @@ class ReportedResults:
 
 
 def trials_frame(state: ExperimentState) -> "pd.DataFrame":
-    """One row for each trial, in order of creation, with its last result."""
+    """Return one row per trial, in order of creation, with its last result."""
     rows = _Columns()
     for trial in state.trials.values():
         rows.append(_trial_row(trial))
@@ -152,7 +152,7 @@ def trials_frame(state: ExperimentState) -> "pd.DataFrame":
 
 
 def _result_row(trial_id: str, result: Result, iterations_since_restore: int) -> dict[str, Any]:
-    """A result by the names of the columns, without the config."""
+    """Return a result as values by column name, without the config."""
     return {
         "trial_id": trial_id,
         "training_iteration": result.iteration,
@@ -166,7 +166,7 @@ def _result_row(trial_id: str, result: Result, iterations_since_restore: int) ->
 
 
 def last_row(trial: Trial) -> dict[str, Any] | None:
-    """The trial's last result as a row; None: it has none."""
+    """Return the trial's last result as a row; None if it has none."""
     last = trial.last_result
     return None if last is None else _result_row(trial.trial_id, last, trial.iterations_since_restore)
 
@@ -203,9 +203,9 @@ def _config_columns(trial: Trial) -> dict[str, Any]:
 def _frame(
     first: Iterable[str], shapes: Iterable[Iterable[str]], values: Callable[[str], list[Any]]
 ) -> "pd.DataFrame":
-    """A frame with the columns `first` and those of the shapes, each with one type, whatever was reported.
+    """Return a frame with the columns `first` and those of `shapes`, each with one type.
 
-    Whole numbers stay whole beside missing ones; what has no common type becomes JSON text.
+    Integers stay integers in a column with missing values; values without a common type become JSON text.
     """
     import pandas as pd
 
@@ -224,7 +224,7 @@ def _column(values: list[Any]) -> "pd.Series[Any]":
         try:
             floats = [math.nan if value is None else float(value) for value in values]
             return pd.Series(floats, dtype="float64")
-        except OverflowError:  # a whole number beyond every float
+        except OverflowError:  # an integer larger than any float
             pass
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean" if gaps else "bool")

@@ -1,4 +1,4 @@
-"""What came out of an experiment: the result of the flow, and what is written beside the journal."""
+"""The outcome of an experiment: the result of the flow, and the files derived from the journal."""
 
 import json
 import math
@@ -38,13 +38,13 @@ __all__ = ["TuneResult", "best_trial", "require_success", "tune_result", "write_
 
 _COMPLETION_VERSION = 1
 _MOST_SHOWN = 5
-"""Errors of trials that an exception quotes."""
+"""Most trial errors that an exception quotes."""
 
 
 class TuneResult(BaseModel):
-    """What an experiment found; small, JSON, and a parameter for the next flow of the pipeline.
+    """The result of an experiment: small, JSON, usable as a parameter of the next flow of a pipeline.
 
-    The tables lie beside the journal; `dataframe` and `trials_dataframe` read them.
+    The tables are stored next to the journal; `dataframe` and `trials_dataframe` read them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,7 @@ class TuneResult(BaseModel):
     )
 
     def __str__(self) -> str:
-        """A few lines for people."""
+        """Return a summary of a few lines."""
         counts = ", ".join(f"{count} {status.lower()}" for status, count in self.num_trials.items() if count)
         lines = [f"{self.experiment_url}: {self.ended} ({counts or 'no trials'})"]
         if self.best_trial_id is not None:
@@ -97,7 +97,7 @@ class TuneResult(BaseModel):
         return f"{self.experiment_url}/{self.best_checkpoint.path}" if self.best_checkpoint else None
 
     def restore_best_checkpoint(self, target: str | Path) -> Path:
-        """Download `best_checkpoint` into the folder `target`, verified; returns the folder.
+        """Download `best_checkpoint` into the folder `target`, verify it, and return the folder.
 
         Raises:
             FileNotFoundError: The best trial has none; ask for one with `CheckpointConfig`.
@@ -114,11 +114,11 @@ class TuneResult(BaseModel):
         return Path(target)
 
     def dataframe(self) -> "pd.DataFrame":
-        """One row for each training iteration of each trial, in the order in which they were reported."""
+        """Return one row per training iteration of each trial, in the order in which they were reported."""
         return self._table(RESULTS_KEY)
 
     def trials_dataframe(self) -> "pd.DataFrame":
-        """One row for each trial, with its last result."""
+        """Return one row per trial, with its last result."""
         return self._table(TRIALS_KEY)
 
     def _table(self, key: str) -> "pd.DataFrame":
@@ -130,7 +130,7 @@ class TuneResult(BaseModel):
 
 
 def best_trial(state: ExperimentState, objective: Objective) -> Trial | None:
-    """The trial whose last score is best, the older one of equals; None when no score is usable."""
+    """Return the trial whose last score is best, the oldest on a tie; None if no score is usable."""
     best, best_score = None, -math.inf
     for trial in state.trials.values():
         score = objective.score(trial.last_result)
@@ -142,7 +142,7 @@ def best_trial(state: ExperimentState, objective: Objective) -> Trial | None:
 def tune_result(
     url: str, state: ExperimentState, objective: Objective, storage_block: str | None = None
 ) -> TuneResult:
-    """The result of an experiment; of one that has not ended, as it stands."""
+    """Return the result of an experiment; its current result if it has not ended."""
     best = best_trial(state, objective)
     metrics = last_row(best) if best else None
     errors = {
@@ -168,17 +168,17 @@ def tune_result(
 def require_success(
     result: TuneResult, fail_fast: bool | Literal["raise"], own_errors: Mapping[str, Exception] | None = None
 ) -> None:
-    """Nothing, if the experiment came to something.
+    """Raise an error if the experiment failed: all of its trials, or any trial with `fail_fast`.
 
     Args:
-        result: Of the experiment.
-        fail_fast: Whether one trial that failed is too many; "raise": its own exception says so, if known.
-        own_errors: What trials raised, by trial.
+        result: Result of the experiment.
+        fail_fast: Whether one failed trial is an error; "raise": its own exception is raised, if known.
+        own_errors: The exceptions that trials raised, by trial id.
 
     Raises:
-        TrialFailed: A trial failed, and `fail_fast` does not allow that.
+        TrialFailed: A trial failed, and `fail_fast` is set.
         AllTrialsFailed: Every trial failed.
-        Exception: One of `own_errors`.
+        Exception: One of `own_errors`, with "raise".
     """
     if not result.errors:
         return
@@ -196,13 +196,13 @@ def require_success(
 
 
 def write_tables(store: ObjectStore, *, mark_end: bool = True) -> None:
-    """Write what is derived from the journal, if there is one: both tables and, after the end, `result.json`.
+    """Write both tables and, after the end, `result.json` from the journal, if there is one.
 
-    All of it can be made anew at any time.
+    All of these files can be recreated at any time.
 
     Args:
         store: The experiment's objects.
-        mark_end: Whether `result.json` is written: it says that nothing is left to do.
+        mark_end: Whether to write `result.json`, which marks the experiment as complete.
     """
     journal = Journal.read(store, whole=True)
     if journal.header is None:
@@ -216,11 +216,11 @@ def write_tables(store: ObjectStore, *, mark_end: bool = True) -> None:
         result = tune_result(store.url, reported.state, Objective(spec.metric, spec.mode))
         _mark_as_complete(store, result, reported.seq)
         if any(journal.read_new()):
-            store.delete(COMPLETION_KEY)  # meanwhile another driver has taken over, to carry it on
+            store.delete(COMPLETION_KEY)  # another driver has taken over meanwhile, to resume it
 
 
 def _mark_as_complete(store: ObjectStore, result: TuneResult, seq: int) -> None:
-    """Write the result as JSON, without what names the place: a copy of the experiment lies elsewhere."""
+    """Write the result as JSON without its location, so that it is also valid in a copy of the experiment."""
     found = _finite(result.model_dump(mode="json", exclude={"experiment_url", "storage_block"}))
     content = {"v": _COMPLETION_VERSION, "entry": seq, **found}
     store.put(COMPLETION_KEY, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode("ascii"))

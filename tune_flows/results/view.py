@@ -1,9 +1,9 @@
-"""A read-only look at an experiment that runs, died or has ended: from any machine, without Ray and Prefect.
+"""A read-only view of a running, dead or ended experiment: from any machine, without Ray and Prefect.
 
 Rules of this module:
 
-- It writes nothing and takes nothing over; a driver at work does not notice it.
-- A view shows one moment, the newest entry of the log when it last looked. Only `refresh` moves it on.
+- It writes nothing and fences no driver; an active driver is not affected.
+- A view shows the state at the newest journal entry when it was last read. Only `refresh` updates it.
 """
 
 import logging
@@ -40,16 +40,16 @@ _log = logging.getLogger(__name__)
 def open_experiment(
     url: str | os.PathLike[str], *, storage: "str | StorageSource | None" = None
 ) -> "ExperimentView":
-    """A read-only view of the experiment at a URL, whether it runs, died or has ended.
+    """Open a read-only view of the experiment at a URL, whether it is running, dead or ended.
 
     Args:
-        url: Where it lies, as `TuneResult.experiment_url` says: `storage_path`/`name`.
-        storage: The ExperimentStorage block that holds the credentials, or its name; None: the environment
-            does. `block:lake/churn` as URL needs none.
+        url: URL of the experiment, such as `TuneResult.experiment_url`: `storage_path`/`name`.
+        storage: The ExperimentStorage block with the credentials, or its name; None: they come from the
+            environment. Not needed with a URL such as `block:lake/churn`.
 
     Raises:
-        ExperimentNotFound: There is none; the message names some that lie near. Final.
-        InvalidParameter: The URL cannot be one, or there is no such block. Final.
+        ExperimentNotFound: There is none; the message names some nearby ones. Final.
+        InvalidParameter: The URL is invalid, or there is no such block. Final.
         CorruptJournalError: A stored object is damaged or of a newer format. Final.
         StorageError: The storage refused or did not answer.
     """
@@ -60,10 +60,10 @@ def open_experiment(
 
 
 class ExperimentView:
-    """An experiment as it stood when this last looked; made by `open_experiment`.
+    """The state of an experiment when it was last read; created by `open_experiment`.
 
     Args:
-        store: Where it lies.
+        store: The experiment's objects.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -72,7 +72,7 @@ class ExperimentView:
         self._begin()
 
     def refresh(self) -> Self:
-        """Look again; reads only what is new since the last look. Returns this view.
+        """Read the journal entries that are new since the last read, and return this view.
 
         Raises:
             ExperimentNotFound: It was removed meanwhile. Final.
@@ -81,16 +81,16 @@ class ExperimentView:
         header = self._read_header()
         if header == self._header:
             self._read_on()
-        else:  # removed, and begun anew under the same name
+        else:  # removed, and begun again under the same name
             self._begin()
             self._header = header
         return self
 
-    # -- what it is --------------------------------------------------------------------------
+    # -- identity ----------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """Where it lies."""
+        """The URL of the experiment."""
         return self._store.url
 
     @property
@@ -100,12 +100,12 @@ class ExperimentView:
 
     @property
     def spec(self) -> ExperimentSpec:
-        """What it is, as it was begun: `trainable`, `param_space`, `search_alg`, `scheduler`, ..."""
+        """The specification it was begun with: `trainable`, `param_space`, `search_alg`, `scheduler`, ..."""
         return self._spec
 
     @property
     def metric(self) -> str | None:
-        """The metric that is tuned; None: nothing is compared, and no trial is best."""
+        """The metric that is tuned; None: trials are not compared, and there is no best trial."""
         return self._spec.metric
 
     @property
@@ -115,7 +115,7 @@ class ExperimentView:
 
     @property
     def version(self) -> str:
-        """The tune_flows that it was begun with."""
+        """The tune_flows version that it was begun with."""
         return self._header.library
 
     @property
@@ -123,19 +123,19 @@ class ExperimentView:
         """When it was begun, in UTC."""
         return datetime.fromtimestamp(self._header.created_at, UTC)
 
-    # -- how it stands -----------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------------------
 
     @property
     def updated_at(self) -> datetime | None:
-        """When its newest record was made, in UTC; None: it has none yet.
+        """When its newest record was written, in UTC; None: it has none yet.
 
-        The log does not tell a driver that died from one whose trials take their time: judge by this.
+        The journal cannot distinguish a dead driver from one with slow trials: this time is the only hint.
         """
         return datetime.fromtimestamp(self._state.now, UTC) if self._state.now else None
 
     @property
     def ended(self) -> str | None:
-        """Why it ended; None while it has not."""
+        """Why it ended; None if it has not."""
         return self._state.ended
 
     @property
@@ -145,17 +145,17 @@ class ExperimentView:
 
     @property
     def stopped(self) -> str | None:
-        """Why its newest session ended before it did; None: it has ended, or a driver is at work or died."""
+        """Why its newest session was stopped; None: it has ended, or its driver is active or dead."""
         return None if self.is_finished else self._state.stopped
 
     @property
     def epoch(self) -> int:
-        """How many drivers have begun to work on it so far."""
+        """The number of drivers that have started on it so far."""
         return self._state.epoch
 
     @property
     def target(self) -> int | None:
-        """Trials that it may have in all; None: without limit."""
+        """The total number of trials that it may have; None: unlimited."""
         return self._state.target
 
     @property
@@ -165,20 +165,20 @@ class ExperimentView:
 
     @property
     def num_trials(self) -> dict[TrialStatus, int]:
-        """How many trials stand where; every status is a key."""
+        """The number of trials by status; every status is a key."""
         return self._state.by_status()
 
     @property
     def errors(self) -> dict[str, str]:
-        """First line of each failed trial's error, by trial id; `Trial.error` has the traceback."""
+        """The first line of each failed trial's error, by trial id; `Trial.error` has the traceback."""
         return self.result().errors
 
     def parameters(self) -> dict[str, Any]:
-        """What `tune` takes to carry it on as it was run last, but for `storage_path` and `name`.
+        """Return the parameters for `tune` to resume it as last run, without `storage_path` and `name`.
 
         Raises:
-            InvalidParameter: Nothing is recorded yet, so that its limits are not known; or its space or
-                search algorithm cannot be made here, as their code is missing.
+            InvalidParameter: Nothing is recorded yet, so that its limits are unknown; or its space or search
+                algorithm cannot be created here because their code is missing.
             StorageError: As `open_experiment`.
         """
         if self.updated_at is None:
@@ -188,11 +188,11 @@ class ExperimentView:
             )
         return repeated_parameters(self._spec, self._state, self._settings())
 
-    # -- what came of it ---------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------
 
     @property
     def best_trial(self) -> Trial | None:
-        """The trial whose last value is best; None: no trial has a usable one."""
+        """The trial whose last value is best; None: no trial has a usable value."""
         return best_trial(self._state, self._objective)
 
     @property
@@ -202,7 +202,7 @@ class ExperimentView:
 
     @property
     def best_metrics(self) -> dict[str, Any] | None:
-        """The best trial's last result; None in it for what JSON does not have (NaN, infinities)."""
+        """The best trial's last result; NaN and infinities, which JSON does not have, are None."""
         return self.result().best_metrics
 
     @property
@@ -211,16 +211,16 @@ class ExperimentView:
         return self.result().best_checkpoint
 
     def result(self) -> TuneResult:
-        """What `tune` would return; `ended` is "not ended" where it has not.
+        """Return what `tune` would return; `ended` is "not ended" if it has not ended.
 
-        The result's own `dataframe` reads the stored tables, which are old or missing then.
+        In that case the stored tables, which the result's `dataframe` reads, are outdated or missing.
         """
         return tune_result(self.url, self._state, self._objective, self._store.access.block)
 
     def dataframe(self) -> "pd.DataFrame":
-        """One row for each training iteration of each trial, in the order in which they were reported.
+        """Return one row per training iteration of each trial, in the order in which they were reported.
 
-        Comes from the log: the first call reads all of it, a later one what is new.
+        The first call reads the whole journal, later calls only new entries.
 
         Raises:
             CorruptJournalError, StorageError: As `open_experiment`.
@@ -232,7 +232,7 @@ class ExperimentView:
         return reported.frame()
 
     def trials_dataframe(self) -> "pd.DataFrame":
-        """One row for each trial, with its last result."""
+        """Return one row per trial, with its last result."""
         return trials_frame(self._state)
 
     def __repr__(self) -> str:
@@ -261,7 +261,7 @@ class ExperimentView:
     # -- reading -----------------------------------------------------------------------------
 
     def _settings(self) -> dict[str, Any]:
-        """What no record holds of how it was run last; empty, with a warning, where the note is damaged."""
+        """Return the last session's settings from `session.json`; empty, with a warning, if it is damaged."""
         try:
             session = read_session(self._store)
         except CorruptJournalError as error:
@@ -270,7 +270,7 @@ class ExperimentView:
         return session.settings if session else {}
 
     def _begin(self) -> None:
-        """Read from the newest snapshot on."""
+        """Read the journal from its newest snapshot on."""
         self._journal = Journal.read(self._store)
         self._spec = ExperimentSpec.from_json(self._header.content)
         self._objective = Objective(self._spec.metric, self._spec.mode)
@@ -295,12 +295,12 @@ class ExperimentView:
 
 
 def _not_found(store: ObjectStore) -> str:
-    """What to tell somebody who looked in the wrong place."""
+    """Return the message for a URL without an experiment; it names similar experiments nearby."""
     url = store.url
     message = f"{url}: there is no experiment here (no {HEADER_KEY})."
     above, _, name = url.rpartition("/")
     for place, like in ((url, ""), (above, name)):
-        with suppress(StorageError):  # may be read, but not listed
+        with suppress(StorageError):  # the storage may allow reads but not listing
             listable = place and not place.endswith(":/")
             if listable and (found := experiments_in(place, access=store.access, like=like)):
                 return f"{message} Some in {place}: {', '.join(found)}."

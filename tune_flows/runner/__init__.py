@@ -1,4 +1,4 @@
-"""Decides what happens next: `TrialRunner.step(events, now) -> Step`, without I/O, and its parts."""
+"""The decision logic without I/O: `TrialRunner.step(events, now) -> Step`, and its parts."""
 
 from tune_flows.runner.runner import RunnerSnapshot, Step, TrialRunner
 

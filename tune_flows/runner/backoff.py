@@ -1,8 +1,8 @@
-"""How long a trial that faulted waits before it is tried again.
+"""Exponential backoff: how long a trial that faulted waits before it is retried.
 
-Delays double with each fault in a row and are spread at random between half and all of that, so that trials
-which failed together do not come back together. The random part follows from trial and lease: the same
-history gives the same delays.
+The longest delay doubles with each consecutive fault, up to `LONGEST_DELAY_S`; the actual one is a random 50
+to 100 % of it, so that trials which failed together are not retried together. The random number is seeded
+with trial and lease, so the same history gives the same delays.
 """
 
 import random
@@ -17,27 +17,27 @@ LONGEST_DELAY_S = 60.0
 class Backoff:
     """Counts each trial's faults since it last made progress.
 
-    Nothing of it survives the driver: one that takes over starts its trials without delay.
+    The counts are kept in memory only: after a resume, the new driver launches its trials without delay.
     """
 
     def __init__(self) -> None:
         self._in_a_row: dict[str, tuple[int, int]] = {}
-        """By trial the iteration of its newest fault, and how many there were in a row."""
+        """For each trial, the iteration of its newest fault and the number of consecutive faults there."""
         self._due: dict[str, int] = {}
-        """By trial the lease that faulted and was not followed by another one yet."""
+        """For each trial, the lease that faulted, until the next lease has received its delay."""
 
     def note(self, trial: Trial) -> None:
-        """The trial's present lease ended with a fault."""
+        """Record that the trial's current lease ended with a fault."""
         iteration, count = self._in_a_row.get(trial.trial_id, (trial.iteration, 0))
         self._in_a_row[trial.trial_id] = trial.iteration, count + 1 if iteration == trial.iteration else 1
         self._due[trial.trial_id] = trial.lease
 
     def delay_s(self, trial: Trial, first_s: float) -> float:
-        """Seconds that the trial's next lease, which it holds by now, is to wait; asked once for each.
+        """Return the delay in seconds of the trial's new lease; to be called once for each lease.
 
         Args:
-            trial: Just launched.
-            first_s: The longest delay after a first fault; 0: no delays at all.
+            trial: Just launched, already with the new lease.
+            first_s: The longest delay after a first fault; 0: no delays.
         """
         if self._due.pop(trial.trial_id, None) != trial.lease - 1 or first_s <= 0:
             return 0.0

@@ -1,4 +1,4 @@
-"""How many faults a trial survives, by whose fault they are."""
+"""How many faults of each kind a trial may have before it fails."""
 
 from tune_flows.core.events import FaultKind
 from tune_flows.core.rules import Rules
@@ -8,7 +8,7 @@ __all__ = ["may_retry"]
 
 
 def may_retry(kind: FaultKind, trial: Trial, rules: Rules) -> bool:
-    """Whether the trial, this fault counted already, may be tried again."""
+    """Return whether the trial may be retried; its counters already include this fault."""
     match kind:
         case FaultKind.TRAINABLE:
             used, limit = trial.failures, rules.max_failures

@@ -1,10 +1,10 @@
-"""Checkpoints that nobody needs: recorded where a trial gives one up, deleted where no trial has it any more.
+"""Removal of checkpoints: each drop by a trial is recorded; a checkpoint that no trial holds is deleted.
 
 Rules of this module:
 
-- A checkpoint that was copied may be held by several trials; it is deleted when the last of them lets go.
-- The last checkpoint of a trial is never given up for one that cannot be fetched: whether to start from
-  scratch is not decided here.
+- A checkpoint that was copied may be held by several trials; it is deleted when the last of them drops it.
+- A trial's only checkpoint is kept even if it cannot be fetched: whether to start from scratch is not
+  decided here.
 """
 
 from collections.abc import Iterable
@@ -22,37 +22,37 @@ class CheckpointGC:
     """Drops and deletes checkpoints.
 
     Args:
-        turn: The loop iteration that the commands belong to.
+        builder: Collects the records and commands of the current loop iteration.
     """
 
     def __init__(self, builder: StepBuilder) -> None:
         self._builder = builder
 
     def drop_surplus(self, trial_id: str) -> None:
-        """Drop those that the rules do not keep."""
+        """Drop the trial's checkpoints that the rules do not keep."""
         state = self._builder.state
         for surplus in surplus_checkpoints(state.trials[trial_id].checkpoints, state.rules):
             self._drop(trial_id, surplus)
             self.delete_unneeded((surplus,))
 
     def give_up_start(self, trial: Trial) -> None:
-        """The checkpoint that the trial was to go on from could not be fetched: next time, the one before it.
+        """Drop a start checkpoint that could not be fetched, so that the retry starts from the one before.
 
-        Not at once, as it may be the storage's mood.
+        Only on the second failure; the first may be transient.
 
         Args:
-            trial: As it was before that.
+            trial: As it was before the failure.
         """
         start = trial.start
         is_only = trial.interim is None and len(trial.checkpoints) == 1
         if start is None or is_only or trial.unfetched != start.path:
             return
         self._drop(trial.trial_id, start)
-        if trial.interim is None:  # else whoever looks after interim ones deletes it
+        if trial.interim is None:  # an interim one is deleted by TrialRunner
             self.delete_unneeded((start,))
 
     def delete_unneeded(self, checkpoints: Iterable[CheckpointRef]) -> None:
-        """Delete those that no trial holds any more."""
+        """Delete those of the checkpoints that no trial holds any more."""
         state = self._builder.state
         for checkpoint in checkpoints:
             trials = state.trials.values() if checkpoint.path in state.copied else ()

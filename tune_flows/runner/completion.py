@@ -1,9 +1,9 @@
-"""How trials come to their end, and who hears of it.
+"""How trials end, and how the policies are notified.
 
 Rules of this module:
 
-- Each policy is told exactly once that a trial is over, when that is decided, and of nothing after it.
-- After everything that it is told, the scheduler is asked about other trials until it has nothing to say.
+- Each policy is notified exactly once that a trial is over, when that is decided, and of nothing after it.
+- After each notification the scheduler's `pending_decisions` are carried out until they stop no more trials.
 """
 
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ __all__ = ["TrialCompletion"]
 
 
 class TrialCompletion:
-    """Ends and pauses trials that did not ask for it, and tells the policies of every end.
+    """Stops and pauses trials other than the one that reported, and notifies the policies of every end.
 
     Args:
-        turn: The loop iteration under way.
-        policies: To be told and asked.
-        orders: Where running trials are told to pause or stop.
+        builder: The current loop iteration.
+        policies: The policies to notify and to ask.
+        dispatcher: Sends the commands to pause or stop to running trials.
         objective: The metric that must have been reported by the time the first trial ends.
     """
 
@@ -39,10 +39,10 @@ class TrialCompletion:
         builder.on_missed = self._catch_up
 
     def complete(self, trial: Trial) -> None:
-        """The trial ended in order, or was stopped at its own result.
+        """Notify the policies that the trial completed, or was stopped at its own result.
 
         Raises:
-            MetricNotReported: It reported, but neither it nor any other trial the metric. Final.
+            MetricNotReported: The trial reported results, but no trial has reported the metric. Final.
         """
         if trial.last_result is not None:
             self._require_metric(trial)
@@ -50,17 +50,17 @@ class TrialCompletion:
         self.consult()
 
     def consult(self) -> None:
-        """Carry out what the scheduler has decided about trials other than the one that it heard of."""
+        """Carry out the scheduler's decisions about other trials than the one it was just notified of."""
         while self._consult_once():
             pass
 
     def no_new_trials(self) -> None:
-        """None will come any more, or none can until paused ones go on: the scheduler decides with these."""
+        """Notify the scheduler that no new trial will come, or none before a paused one continues."""
         self._policies.on_no_new_trials()
         self.consult()
 
     def stop_all(self, reason: str) -> None:
-        """End the experiment with what it has."""
+        """Stop all live trials, so that the experiment ends with the results so far."""
         for trial in list(self._builder.state.live_trials()):
             if trial.pending is not Action.STOP:
                 self._overrule(trial, Action.STOP, reason)
@@ -68,9 +68,9 @@ class TrialCompletion:
                 self.lost(trial)
 
     def lost(self, trial: Trial) -> None:
-        """The trial has no worker any more: if it was told to stop it ends here.
+        """End a trial that was told to stop and has no worker any more.
 
-        Unless its last checkpoint is missing that it is to save at its end; it is launched again for that.
+        A trial that still has to save its final checkpoint does not end; it is launched again for that.
         """
         if trial.status is TrialStatus.RUNNING or not self.is_through(trial):
             return
@@ -82,13 +82,13 @@ class TrialCompletion:
         )
 
     def is_through(self, trial: Trial) -> bool:
-        """Whether it was told to stop and needs no worker for that any more: it owes no checkpoint."""
+        """Return whether the trial was told to stop and needs no worker to save a final checkpoint."""
         state = self._builder.state
         owes = state.rules.checkpoint_at_end and trial.iteration > 0 and not trial.is_saved
         return trial.pending is Action.STOP and (not owes or state.stopping is not None)
 
     def require_metric(self, trials: Iterable[Trial]) -> None:
-        """All trials are over.
+        """Check, once all trials are over, that the metric was reported.
 
         Raises:
             MetricNotReported: No trial has failed, and none has ever reported the metric. Final.
@@ -108,7 +108,7 @@ class TrialCompletion:
         )
 
     def _consult_once(self) -> bool:
-        """Whether a trial was stopped, so that there may be more to say."""
+        """Carry out the pending decisions; return whether a trial was stopped, as more may follow then."""
         stopped = False
         for trial_id, action in self._policies.pending_decisions().items():
             trial = self._builder.state.trials.get(trial_id)
@@ -126,7 +126,7 @@ class TrialCompletion:
         return self._carry_out(self._builder.decide(proposed, TrialOverruled, trial_id=trial.trial_id))
 
     def _carry_out(self, overruled: TrialOverruled | None) -> bool:
-        """Whether that was the end of the trial, and the policies were told."""
+        """Carry out the decision; return whether the trial ended, with the policies notified."""
         if overruled is None:
             return False
         trial = self._builder.state.trials[overruled.trial_id]
@@ -141,7 +141,7 @@ class TrialCompletion:
         return f"{'stopped' if action is Action.STOP else 'paused'} by {self._policies.scheduler.kind()}"
 
     def _catch_up(self, record: DecisionRecord) -> None:
-        """Tell the policies what was decided without them."""
+        """Notify the policies of a recorded decision that they did not make on replay."""
         match record:
             case TrialSuggested():
                 self._policies.on_trial_add(self._builder.state.trials[record.trial_id])

@@ -1,10 +1,10 @@
-"""What the workers of running trials are told: from decisions to commands, each lease told once.
+"""Turns decisions into commands to the workers of running trials; each lease is ended once.
 
 Rules of this module:
 
-- An order goes out when the trial stands at its decision point, or at once when it was overruled meanwhile.
-- What was ordered is remembered by lease, not stored: leases end with the driver, and a trial that is
-  launched again is told anew.
+- A command is sent when the trial waits at its decision point, or at once if it was overruled before that.
+- Which commands were sent is kept in memory by lease, not stored: leases end with the driver, and a trial
+  that is launched again gets new commands.
 """
 
 from tune_flows.core.commands import ContinueTrial, LaunchSegment, PauseTrial, StopTrial
@@ -18,10 +18,10 @@ __all__ = ["Dispatcher"]
 
 
 class Dispatcher:
-    """Launches trials, sends them on and ends their leases.
+    """Launches trials, continues them and ends their leases.
 
     Args:
-        turn: The loop iteration that the commands belong to.
+        builder: Collects the records and commands of the current loop iteration.
         policies: Asked how far a trial trains.
     """
 
@@ -30,15 +30,15 @@ class Dispatcher:
         self._policies = policies
         self._backoff = Backoff()
         self._ended: dict[str, int] = {}
-        """By trial the lease that was told to pause or to stop."""
+        """For each trial, the lease that was told to pause or to stop."""
         self._clones: dict[str, int] = {}
-        """By trial the lease whose worker still has to be told that it goes on as a copy of another trial."""
+        """For each trial, the lease whose worker does not know yet that it continues as a copy of another."""
 
     def launch(self, trial: Trial | None) -> bool:
-        """Grant the trial (None: none) a worker; whether one was granted."""
+        """Launch the trial, if any (on replay: the recorded one); return whether one was launched."""
         proposed = save_at = None
         if trial is not None:
-            # A trial that was told to stop is launched only to save its last checkpoint, where it stands.
+            # A trial that was told to stop is launched only to save a checkpoint at its last iteration.
             until, save_at = (trial.iteration, None) if trial.pending else self._next_stretch(trial)
             proposed = TrialLaunched(trial.trial_id, trial.lease + 1, until)
         launched = self._builder.decide(proposed, TrialLaunched)
@@ -61,17 +61,17 @@ class Dispatcher:
         return True
 
     def hold_off(self, trial: Trial) -> None:
-        """The trial faulted: its next launch waits a little."""
+        """Delay the next launch of the trial, which faulted."""
         self._backoff.note(trial)
 
     def as_clone(self, trial: Trial) -> None:
-        """The trial became a copy of another one; its worker hears of it when it is sent on."""
+        """Note that the trial became a copy of another one; the next `ContinueTrial` tells its worker."""
         self._clones[trial.trial_id] = trial.lease
 
     def send_on(self, trial: Trial) -> None:
-        """The worker stands at its decision point: end its lease if that was decided, else let it train on.
+        """End the lease of a worker at its decision point if that was decided, else let it train on.
 
-        Nothing happens for a second copy of the event: the trial was sent beyond this point already.
+        A duplicate of the event has no effect: the trial was already continued beyond this point.
         """
         if trial.pending is not None:
             self.end(trial, save=not trial.is_saved)
@@ -79,13 +79,13 @@ class Dispatcher:
             self._go_on(trial)
 
     def end(self, trial: Trial, *, save: bool = True) -> None:
-        """Have the pending PAUSE or STOP carried out.
+        """Send the command for the pending PAUSE or STOP.
 
-        A worker that was told to pause is not told to stop any more: it is free in a moment either way.
+        A worker that was told to pause is not told to stop as well: it becomes free soon either way.
 
         Args:
-            trial: Running.
-            save: Whether a pause needs a checkpoint; an interrupted worker may be further than is known here.
+            trial: A running trial.
+            save: Whether a pause saves a checkpoint; an interrupted worker may be ahead of `trial.iteration`.
         """
         if self._ended.get(trial.trial_id) == trial.lease:
             return
@@ -108,7 +108,7 @@ class Dispatcher:
         )
 
     def _next_stretch(self, trial: Trial) -> tuple[int | None, int | None]:
-        """Where the trial next waits for a decision, and where it must have saved a checkpoint."""
+        """Return the iterations of the next decision point and of the checkpoint it requires; None: none."""
         asked = self._policies.next_decision(trial)
         save_at = asked if self._policies.scheduler.saves_at_decisions else None
         cap = self._builder.state.rules.max_steps_per_task

@@ -1,7 +1,7 @@
-"""The search algorithm and the scheduler of one run, held to their contracts.
+"""Checked calls of the search algorithm and the scheduler of one run.
 
-Whatever a policy answers is checked here, once: an exception in it or an answer that its protocol does not
-allow is a `PolicyError` that names the policy and the method.
+All answers of a policy are checked here: an exception in a policy or an answer that its protocol does not
+allow becomes a `PolicyError` that names the policy and the method.
 """
 
 import operator
@@ -24,31 +24,31 @@ Answer = TypeVar("Answer")
 
 
 class Policies:
-    """Asks and tells the two policies, in the order in which the runner calls."""
+    """Calls the methods of the two policies and checks their answers."""
 
     def __init__(self, search_alg: SearchAlg, scheduler: TrialScheduler) -> None:
         self.search_alg = search_alg
         self.scheduler = scheduler
 
     def whose(self, difference: ReplayMismatch) -> str:
-        """The policy that was asked."""
+        """Return the role and kind of the policy whose answer differs from the recorded one."""
         if isinstance(difference.recorded or difference.today, TrialSuggested | SearchExhausted):
             return f"search_alg {self.search_alg.kind()}"
         return f"scheduler {self.scheduler.kind()}"
 
     def dumped(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `dump_state` of the search algorithm and of the scheduler gives."""
+        """Return `dump_state` of the search algorithm and of the scheduler."""
         return _ask(self.search_alg.dump_state), _ask(self.scheduler.dump_state)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | Finished | None:
-        """A configuration of JSON values, None for nothing right now, or FINISHED."""
+        """Return a configuration of JSON values, None for "nothing right now", or FINISHED."""
         answer = _ask(self.search_alg.suggest, trial_id)
         if answer is None or isinstance(answer, Finished):
             return answer
         return _config(self.search_alg.suggest, answer)
 
     def choose_trial_to_run(self, candidates: Sequence[Trial]) -> Trial | None:
-        """The candidate that gets the free slot, or None."""
+        """Return the candidate that gets the free slot, or None."""
         answer = _ask(self.scheduler.choose_trial_to_run, candidates)
         if answer is None:
             return None
@@ -58,13 +58,13 @@ class Policies:
         raise _broken(self.scheduler.choose_trial_to_run, answer, "the trial_id of a candidate or None")
 
     def next_decision(self, trial: Trial) -> int | None:
-        """The iteration at which the scheduler next wants a say."""
+        """Return the iteration of the trial's next decision point; None: there is none."""
         answer = _ask(self.scheduler.next_decision, trial)
         if answer is None:
             return None
         expected = f"an iteration after {trial.iteration} or None"
         try:
-            iteration = operator.index(answer)  # a numpy integer is one too
+            iteration = operator.index(answer)  # accepts numpy integers too
         except TypeError as error:
             raise _broken(self.scheduler.next_decision, answer, expected, trial) from error
         if iteration <= trial.iteration:
@@ -72,11 +72,11 @@ class Policies:
         return iteration
 
     def on_trial_add(self, trial: Trial) -> None:
-        """The trial exists."""
+        """Notify the scheduler of a new or reopened trial."""
         _ask(self.scheduler.on_trial_add, trial)
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
-        """Both hear of the result; the scheduler's word on it."""
+        """Pass the result to both policies and return the scheduler's decision."""
         _ask(self.search_alg.on_trial_result, trial, result)
         method = self.scheduler.on_trial_result
         decision = _ask(method, trial, result)
@@ -94,22 +94,22 @@ class Policies:
         return replace(decision, config=_config(method, decision.config))
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """The trial ended in order or was stopped."""
+        """Notify both policies that the trial completed or was stopped."""
         _ask(self.search_alg.on_trial_complete, trial)
         _ask(self.scheduler.on_trial_complete, trial)
 
     def on_trial_error(self, trial: Trial, *, final: bool) -> None:
-        """The trial failed; the search algorithm hears of the final failure only."""
+        """Notify the scheduler of a failure, and the search algorithm if it is final."""
         _ask(self.scheduler.on_trial_error, trial, final=final)
         if final:
             _ask(self.search_alg.on_trial_error, trial)
 
     def on_no_new_trials(self) -> None:
-        """No further trial will come, or none until paused ones go on."""
+        """Notify the scheduler that no new trial will come, or none before a paused one continues."""
         _ask(self.scheduler.on_no_new_trials)
 
     def pending_decisions(self) -> dict[str, Action]:
-        """PAUSE or STOP for trials other than the one just told of."""
+        """Return PAUSE or STOP by trial id, for other trials than the one of the last notification."""
         method = self.scheduler.pending_decisions
         answer: dict[str, Action] = {}
         for trial_id, decision in _ask(method).items():
@@ -129,7 +129,7 @@ def _ask(method: Callable[Args, Answer], *args: Args.args, **kwargs: Args.kwargs
 
 
 def _config(method: Callable[..., object], config: object) -> dict[str, Any]:
-    """A config that a policy gave, as JSON values that nobody else holds."""
+    """Return a copy of a policy's config as JSON values."""
     try:
         plain: object = plain_json(config)
     except NotJson as error:

@@ -1,11 +1,11 @@
-"""Which answer counts: the policies' own, or on replay the one that the journal holds.
+"""Settles decisions: live, what the policies propose; on replay, what the journal has recorded.
 
-Live, whatever is proposed counts. On replay the recorded decisions lie on the tape in their order; each
-question takes the next one if that answers it. Where the two differ the recorded one stands, and the
-difference is kept for a warning: the history is what happened, not what a policy of today would have done.
+On replay the recorded decisions are queued in their order, and each question takes the next one that answers
+it. Where the proposal of today's policies differs, the recorded decision counts, as it is what happened; the
+difference is kept for a warning.
 
-A question about nothing in particular ("who comes next?") may be asked several times before it is answered:
-as long as nothing is proposed, it takes nothing.
+A question that is not about a given trial (such as which trial to launch next) may be asked several times
+before it is answered: while nothing is proposed, it takes no recorded decision.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind", bound=DecisionRecord)
 
 @dataclass(frozen=True, slots=True)
 class ReplayMismatch:
-    """A question that would be answered otherwise today."""
+    """A difference between a recorded decision and the proposal of today's policies."""
 
     recorded: DecisionRecord | None
     today: DecisionRecord | None
@@ -32,24 +32,24 @@ class ReplayMismatch:
 
 
 class DecisionReplay:
-    """Settles proposals, against the recorded decisions of one loop iteration or against none."""
+    """Settles proposals, on replay by the recorded decisions of one loop iteration."""
 
     def __init__(self) -> None:
         self._recorded: deque[DecisionRecord] | None = None
         self.differences: list[ReplayMismatch] = []
-        """What today's policies would have decided differently."""
+        """Where today's policies would have decided differently."""
 
     @property
     def is_replay(self) -> bool:
-        """Whether recorded decisions count rather than proposals."""
+        """Whether recorded decisions count instead of proposals."""
         return self._recorded is not None
 
     def load(self, recorded: Sequence[DecisionRecord]) -> None:
-        """Replay these decisions, until `unload`."""
+        """Start a replay of these decisions, which lasts until `unload`."""
         self._recorded = deque(recorded)
 
     def unload(self) -> list[DecisionRecord]:
-        """Back to live; returns what no question has taken."""
+        """End the replay and return the recorded decisions that no question has taken."""
         rest = list(self._recorded or ())
         self._recorded = None
         self.differences += [ReplayMismatch(record, None) for record in rest]
@@ -58,15 +58,15 @@ class DecisionReplay:
     def decide(
         self, proposed: Kind | None, *kinds: type[Kind], **about: object
     ) -> tuple[list[DecisionRecord], Kind | None]:
-        """The decision that counts, or None for none.
+        """Return the decision that counts, and the recorded decisions that it skips.
 
         Args:
             proposed: What today's policies decide; None: nothing to record.
             kinds: The classes of record that answer the question.
-            about: What is asked about: fields of the answer that are known beforehand.
+            about: What the question is about: fields that the answer must have.
 
         Returns:
-            What was recorded before the answer and never came up today, to be caught up with; the decision.
+            The decisions recorded before the answer that no question has taken; and the answer or None.
         """
         if self._recorded is None:
             return [], proposed

@@ -1,11 +1,11 @@
-"""The driver's mind: `TrialRunner.step(events, now) -> Step`, a pure function of the journal.
+"""The driver's decision logic: `TrialRunner.step(events, now) -> Step`, a pure function of the journal.
 
 Rules of this module:
 
-- No I/O, no clock, no randomness of its own: events and the time come in, records and commands go out.
-- `Step.records` is what the state went through, in order, so folding the journal gives the live state.
-- Policies hear of things in the order of the journal, and of nothing else.
-- A step in which nothing happened asks nobody: what is asked but not recorded would be missing on replay.
+- No I/O, clock or randomness here: events and the time come in, records and commands go out.
+- `Step.records` is what was applied to the state, in order, so folding the journal gives the live state.
+- Policies are notified in the order of the journal, and only of what it contains.
+- A step without records calls no policy: a call that leaves no record would be missing on replay.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ __all__ = ["Rules", "RunnerSnapshot", "Step", "TrialRunner"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One loop iteration: what to make durable, and what to do once it is."""
+    """Result of one loop iteration: records to make durable, and commands to carry out after that."""
 
     records: tuple[Record, ...]
     commands: tuple[Command, ...]
@@ -61,16 +61,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class RunnerSnapshot:
-    """A runner between two steps; does not change with it."""
+    """The state of a runner between two steps, as a copy that does not change with the runner."""
 
     state: ExperimentState
     search_alg: dict[str, Any]
-    """What its `dump_state` gave."""
+    """Result of its `dump_state`."""
     scheduler: dict[str, Any]
-    """What its `dump_state` gave."""
+    """Result of its `dump_state`."""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return the snapshot as a JSON object."""
         return {
             "state": state_to_json(self.state),
             "search_alg": self.search_alg,
@@ -79,23 +79,23 @@ class RunnerSnapshot:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunnerSnapshot":
-        """What `to_json` wrote.
+        """Return the snapshot that `to_json` wrote.
 
         Raises:
-            CorruptJournalError: The state is none that this version knows.
+            CorruptJournalError: This version cannot read the state.
         """
         return cls(state_from_json(data["state"]), data["search_alg"], data["scheduler"])
 
 
 class TrialRunner:
-    """Decides what happens next.
+    """Decides what the driver does next.
 
     Args:
         search_alg: Set up already, or with its state loaded.
         scheduler: Set up already, or with its state loaded.
         objective: The metric and its direction.
         rules: Limits and budgets until the first `RulesChanged`.
-        state: Where the experiment stands, its rules included; None: a new one.
+        state: State of the experiment, with its rules; None: a new experiment.
     """
 
     def __init__(
@@ -116,30 +116,30 @@ class TrialRunner:
         self._slots = Slots(self._builder, self._policies, self._dispatcher, self._completion)
 
     def snapshot(self) -> RunnerSnapshot:
-        """Everything another runner needs to go on from here.
+        """Return everything another runner needs to continue from here.
 
         Raises:
-            PolicyError: The state of a policy cannot be dumped; the policy is as it was.
+            PolicyError: The state of a policy cannot be dumped; the policy is unchanged.
         """
         search_alg, scheduler = self._policies.dumped()
         return RunnerSnapshot(self.state.copy(), search_alg, scheduler)
 
     @property
     def differences(self) -> Sequence[str]:
-        """Recorded decisions that today's policies would not have taken, by policy; found by `replay`."""
+        """Where `replay` found that today's policies decide differently, each with the policy's name."""
         return [f"{self._policies.whose(found)}: {found}" for found in self._builder.replayed.differences]
 
     def step(self, events: Sequence[Event], now: float) -> Step:
-        """Take in what happened; say what follows.
+        """Process the events and return the resulting records and commands.
 
         Args:
             events: In the order in which they happened; may be empty.
             now: Unix time in seconds.
 
         Raises:
-            PolicyError: A policy raised, broke its contract, or left the experiment with nothing to do.
-                Final.
-            MetricNotReported: A trial ended and the metric was never seen. Final.
+            PolicyError: A policy raised, broke its contract, or left no trial to run although the experiment
+                is not over. Final.
+            MetricNotReported: A trial ended and the metric was never reported. Final.
         """
         builder = self._builder
         builder.begin()
@@ -152,7 +152,7 @@ class TrialRunner:
         return Step(tuple(builder.records), tuple(filter(self._is_due, builder.commands)))
 
     def replay(self, records: Sequence[Record], now: float) -> None:
-        """Live one recorded loop iteration again: state and policies are then as they were after it."""
+        """Replay a recorded loop iteration, which brings state and policies to where they were after it."""
         events, decisions = partition(records)
         self._builder.replayed.load(decisions)
         try:
@@ -164,13 +164,13 @@ class TrialRunner:
         self.state.at(now)
 
     def seconds_to_deadline(self, now: float) -> float | None:
-        """Seconds from `now` (Unix time) until the time budget is spent; None: nothing to wait for."""
+        """Return the seconds from `now` (Unix time) until the time budget is spent; None: no deadline."""
         budget = self.state.rules.time_budget_s
         if budget is None or self.state.stopping is not None:
             return None
         return max(0.0, budget - self.state.elapsed_at(now))
 
-    # -- what happened -----------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TrialsReopened):
@@ -192,7 +192,7 @@ class TrialRunner:
             self._checkpoint_gc.delete_unneeded((before.interim,))
 
     def _on_event_of(self, before: Trial, event: Event) -> None:
-        """What happened to a trial that holds a worker."""
+        """Process an event of a trial that holds a worker."""
         match event:
             case ResultsReported():
                 self._on_results_reported(event)
@@ -222,7 +222,7 @@ class TrialRunner:
             is_over = self.state.trials[event.trial_id].pending is Action.STOP
             trial = self.state.apply_result(event.trial_id, result)
             if is_over:
-                continue  # trained on until the stop reached it; the policies have heard of its end
+                continue  # reported before the stop arrived; the policies know of its end
             if result.done:
                 self._completion.complete(trial)
             else:
@@ -245,7 +245,7 @@ class TrialRunner:
             self._completion.consult()
 
     def _as_record(self, trial: Trial, decision: Decision) -> TrialDecided | None:
-        """The decision with YIELD resolved; None when the trial simply goes on as it was told to."""
+        """Return the record of the decision, with YIELD resolved; None if nothing changes for the trial."""
         action = decision.action
         if action is Action.YIELD:
             others = any(other.trial_id != trial.trial_id for other in self.state.waiting_trials())
@@ -270,7 +270,7 @@ class TrialRunner:
     def _on_trial_faulted(self, before: Trial, event: TrialFaulted) -> None:
         trial, rules = self.state.trials[event.trial_id], self.state.rules
         self._dispatcher.hold_off(trial)
-        # what is lost of a trial that was told to stop is only the worker's word that it has done so
+        # for a trial that was told to stop, only the worker's confirmation of the stop is lost
         is_through = event.kind is not FaultKind.TRAINABLE and self._completion.is_through(trial)
         proposed = FaultJudged(trial.trial_id, retry=is_through or may_retry(event.kind, trial, rules))
         judged = self._builder.decide(proposed, FaultJudged, trial_id=trial.trial_id)
@@ -285,10 +285,10 @@ class TrialRunner:
         if not judged.retry and rules.fail_fast and self.state.stopping is None:
             self._builder.decide(StopDecided(f"fail_fast: {trial.trial_id} failed"), StopDecided)
 
-    # -- what next ---------------------------------------------------------------------------
+    # -- next steps --------------------------------------------------------------------------
 
     def _is_due(self, command: Command) -> bool:
-        """Whether it is not void already: a worker may report its end right after its decision point."""
+        """Return whether its lease is still held; a worker may end right after its decision point."""
         if isinstance(command, DeleteCheckpoint):
             return True
         return self.state.holder(command.trial_id, command.lease) is not None

@@ -1,4 +1,4 @@
-"""Which trial gets a free slot: one that waits, or one that the search algorithm proposes now."""
+"""Chooses the trial that gets a free slot: a waiting one, or a new one from the search algorithm."""
 
 from tune_flows.core.decisions import SearchExhausted, TrialSuggested
 from tune_flows.core.errors import PolicyError
@@ -13,13 +13,13 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """Fills the slots that the executor has.
+    """Fills the executor's slots.
 
     Args:
-        turn: The loop iteration under way.
-        policies: Asked for configurations, and which trial comes first.
-        orders: Where trials are launched.
-        endings: Asked what happens to paused trials when no further ones come.
+        builder: The current loop iteration.
+        policies: Asked for configurations, and for the trial that runs next.
+        dispatcher: Launches the trials.
+        completion: Asks the scheduler about paused trials when no new ones come.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Slots:
         """Give every free slot to a trial, as long as there is one that may run.
 
         Raises:
-            PolicyError: No trial runs and none may, but the experiment is not over. Final.
+            PolicyError: No trial is running and none may start, but the experiment is not over. Final.
         """
         state = self._builder.state
         limit = min(state.slots, state.rules.max_concurrent_trials or state.slots)
@@ -62,14 +62,14 @@ class Slots:
         return bool(self._builder.state.live) or self._builder.state.may_create
 
     def _next(self) -> Trial | None:
-        """The trial that may run next, if need be a new one."""
+        """Return the trial that runs next, a new one if none is PENDING; None: no trial may run."""
         if not any(trial.status is TrialStatus.PENDING for trial in self._builder.state.live_trials()):
             self._suggest()
         if not self._builder.state.may_create:
             self._completion.no_new_trials()
         waiting = list(self._builder.state.waiting_trials())
         for trial in waiting:
-            # Told to stop already, it only owes its last checkpoint; or it lost the slot that it was granted.
+            # It was told to stop and must still save its final checkpoint, or it lost the slot that it had.
             if trial.pending is not None or (trial.status is TrialStatus.PENDING and trial.lease > 0):
                 return trial
         return self._policies.choose_trial_to_run(waiting) if waiting else None

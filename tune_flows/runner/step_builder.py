@@ -1,9 +1,9 @@
-"""One loop iteration in the making: what is settled, recorded and ordered.
+"""Builds one loop iteration: its decisions, records and commands.
 
 Rules of this module:
 
 - The state changes only by applying records, and `records` is what was applied, in order.
-- Every decision passes through `decide`: live, what is proposed counts; on replay, what was recorded.
+- Every decision passes through `decide`: live, the proposal counts; on replay, the recorded decision.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ Kind = TypeVar("Kind", bound=DecisionRecord)
 
 
 class StepBuilder:
-    """The state, and what the loop iteration under way has made of it.
+    """The experiment's state, and the records and commands of the current loop iteration.
 
     Args:
-        state: Where the experiment stands.
+        state: The state of the experiment; changed in place.
     """
 
     def __init__(self, state: ExperimentState) -> None:
@@ -33,25 +33,25 @@ class StepBuilder:
         self.records: list[Record] = []
         self.commands: list[Command] = []
         self.on_missed: Callable[[DecisionRecord], None] | None = None
-        """Told of recorded decisions that did not come up when their history was lived again."""
+        """Called with each recorded decision that no question asked for on replay."""
 
     def begin(self) -> None:
-        """The next loop iteration."""
+        """Start the next loop iteration."""
         self.records, self.commands = [], []
 
     def apply(self, event: Event) -> None:
-        """Something happened. Results are applied one by one by who asks the policies about them."""
+        """Record an event and apply it, except for results, which the caller applies one by one."""
         self.records.append(event)
         if not isinstance(event, ResultsReported):
             self.state.apply(event)
 
     def decide(self, proposed: Kind | None, *kinds: type[Kind], **about: object) -> Kind | None:
-        """The decision that counts, applied and recorded; None for none.
+        """Apply, record and return the decision that counts; None: there is none.
 
         Args:
-            proposed: What is decided today; None: nothing.
+            proposed: What today's policies decide; None: nothing.
             kinds: The classes of record that answer the question.
-            about: What is asked about: fields of the answer that are known beforehand.
+            about: What the question is about: fields that the answer must have.
         """
         missed, settled = self.replayed.decide(proposed, *kinds, **about)
         for record in missed:
@@ -61,7 +61,7 @@ class StepBuilder:
         return settled
 
     def catch_up(self, record: DecisionRecord) -> None:
-        """A recorded decision that nobody would take today: it stands, and whoever listens hears of it."""
+        """Apply a recorded decision that today's policies did not make, and call `on_missed`."""
         self._accept(record)
         if self.on_missed is not None:
             self.on_missed(record)
@@ -71,5 +71,5 @@ class StepBuilder:
         self.records.append(decided)
 
     def emit(self, command: Command) -> None:
-        """Shall happen once the records are durable."""
+        """Add a command, to be carried out once the records are durable."""
         self.commands.append(command)

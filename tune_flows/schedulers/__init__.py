@@ -1,6 +1,6 @@
-"""Trial schedulers: which trial runs, goes on, pauses or stops.
+"""Trial schedulers, which decide when a trial runs, continues, pauses or stops.
 
-The author of a scheduler imports everything from here: `TrialScheduler`, the decisions, the types of its
+Authors of a scheduler can import all they need from here: `TrialScheduler`, the decisions, the types of its
 methods, and `new_rng`. To add a built-in kind, see CONTRIBUTING.md.
 """
 
@@ -59,12 +59,12 @@ SCHEDULERS: dict[str, type[TrialScheduler]] = {
 
 
 def parse_scheduler(value: object) -> TrialScheduler:
-    """The scheduler that the parameter `scheduler` means, as a fresh copy.
+    """Return the scheduler that the parameter `scheduler` specifies, as a fresh copy.
 
     Args:
         value: A scheduler, the name of a kind, its JSON form, or None for FIFO.
 
     Raises:
-        InvalidParameter: It is no scheduler, or a field is unknown or out of bounds. Final.
+        InvalidParameter: `value` is not a scheduler, or a field is unknown or out of bounds. Final.
     """
     return FIFOScheduler() if value is None else parse_policy("scheduler", value, TrialScheduler, SCHEDULERS)

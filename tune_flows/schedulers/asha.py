@@ -1,7 +1,7 @@
 """Asynchronous successive halving.
 
 Li et al. 2018, "A System for Massively Parallel Hyperparameter Tuning", arXiv:1810.05934, in the stopping
-form that Ray Tune made common: Algorithm 2 promotes trials that wait, here a trial goes on unless it is bad.
+form that Ray Tune made common: Algorithm 2 promotes waiting trials; here a trial continues unless it is bad.
 """
 
 import math
@@ -29,10 +29,10 @@ _ITERATION = "training_iteration"
 class ASHAScheduler(TrialScheduler):
     """Stops a trial at a rung (`grace_period`, times `reduction_factor`, ...) when others did better there.
 
-    The first trial at a rung goes on. A later one stops when its score is below the (1 - 1/reduction_factor)
-    percentile of the scores recorded there before it. A score that is no finite number is never recorded
-    and stops its trial unless the rung is empty. A result without the metric postpones the judgement to the
-    next one that has it.
+    The first trial at a rung continues. A later one is stopped if its score is below the
+    (1 - 1/reduction_factor) percentile of the scores recorded there before. A score that is not a finite
+    number is never recorded, and stops its trial unless the rung is empty. After a result without the metric,
+    the trial is judged at the next result that has it.
     """
 
     model_config = ConfigDict(title="ASHA")
@@ -57,7 +57,7 @@ class ASHAScheduler(TrialScheduler):
 
     _objective: Objective = PrivateAttr()
     _rng: Rng = PrivateAttr()
-    _recorded: list[list[list[float]]] = PrivateAttr()  # for each bracket and rung the scores, ascending
+    _recorded: list[list[list[float]]] = PrivateAttr()  # scores by bracket and rung, ascending
     _bracket: dict[str, int] = PrivateAttr(default_factory=dict[str, int])
     _judged: dict[str, int] = PrivateAttr(default_factory=dict[str, int])  # the last rung it was judged at
 
@@ -77,28 +77,28 @@ class ASHAScheduler(TrialScheduler):
         return self
 
     def rungs(self, bracket: int) -> tuple[int, ...]:
-        """Where the trials of a bracket (from 0) are judged, in units of `time_attr`, rounded up."""
+        """Return where the trials of a bracket (from 0) are judged, in units of `time_attr`, rounded up."""
         return _rungs(self.grace_period, self.max_t, self.reduction_factor, bracket)
 
     def setup(self, *, objective: Objective, space: ParamSpace, seed: int) -> None:
         """Prepare for an experiment."""
         del space
         self._objective = objective
-        # a stream of its own: the search algorithm may well have the same seed
+        # a separate stream, as the search algorithm may have the same seed
         self._rng = new_rng(seed if self.seed is None else self.seed, stream=1)
         self._recorded = [[[] for _ in self.rungs(bracket)] for bracket in range(self.brackets)]
 
     def next_decision(self, trial: Trial) -> int | None:
-        """The next rung, or max_t."""
+        """Return the iteration of the next rung or max_t (other time_attr: the next one); None: none left."""
         ahead = self._ahead(trial)
         if ahead is None:
             return None
         return max(trial.iteration + 1, ahead) if self.time_attr == _ITERATION else trial.iteration + 1
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Draws the trial's bracket; weights are the softmax of the numbers of rungs, as in Ray Tune.
+        """Draw the trial's bracket, weighted by the softmax of the numbers of rungs, as in Ray Tune.
 
-        A trial that goes on after its end is judged at the rungs ahead of it.
+        A trial that continues after its end is judged only at the rungs ahead of it.
         """
         sizes = np.array([len(bracket) for bracket in self._recorded])
         weights = np.exp(sizes - sizes.max())
@@ -108,20 +108,20 @@ class ASHAScheduler(TrialScheduler):
             self._judged[trial.trial_id] = self._reached(bracket, _time(trial.last_result, self.time_attr))
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
-        """STOP at max_t and when the trial is too bad at a rung."""
+        """Return STOP at max_t or if the trial is too bad at a rung, else CONTINUE."""
         time = _time(result, self.time_attr)
         if self.stop_last_trials and time >= self.max_t:
             return STOP
         return STOP if self._is_cut(trial, result, time) else CONTINUE
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """Records the final result, if it was the first one at a rung."""
+        """Record the final result if it is the trial's first one at a rung."""
         if trial.last_result is not None:
             self._is_cut(trial, trial.last_result, _time(trial.last_result, self.time_attr))
         self._forget(trial)
 
     def on_trial_error(self, trial: Trial, *, final: bool) -> None:
-        """Forgets the trial if it is lost; what it recorded stays."""
+        """Remove the trial if the failure is final; its recorded scores stay."""
         if final:
             self._forget(trial)
 
@@ -133,7 +133,7 @@ class ASHAScheduler(TrialScheduler):
         return self.max_t if self.stop_last_trials else None
 
     def _reached(self, bracket: int, time: float) -> int:
-        """The last rung at or before `time`; -1 for none."""
+        """Return the index of the last rung at or before `time`; -1: none."""
         return bisect_right(self.rungs(bracket), time) - 1
 
     def _is_cut(self, trial: Trial, result: Result, time: float) -> bool:
@@ -162,11 +162,11 @@ def _rungs(grace_period: int, max_t: int, reduction_factor: float, bracket: int)
     while (rung := grace_period * reduction_factor**exponent) <= max_t * (1 + 1e-9):
         rungs.append(math.ceil(rung * (1 - 1e-9)))
         exponent += 1
-    return tuple(dict.fromkeys(rungs))  # a small factor rounds several to the same number
+    return tuple(dict.fromkeys(rungs))  # with a small factor, several may round to the same number
 
 
 def _time(result: Result, time_attr: str) -> float:
-    """Progress of the trial; minus infinity, before every rung, when it was not reported."""
+    """Return the progress of the trial; minus infinity (before every rung) if it was not reported."""
     value = result.value(time_attr)
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return -math.inf
@@ -174,7 +174,7 @@ def _time(result: Result, time_attr: str) -> float:
 
 
 def _percentile(ascending: Sequence[float], share: float) -> float:
-    """The value below which `share` of the numbers lie, interpolated as numpy does by default."""
+    """Return the value below which `share` of the numbers lie, interpolated as numpy does by default."""
     position = share * (len(ascending) - 1)
     below = int(position)
     above = min(below + 1, len(ascending) - 1)

@@ -13,15 +13,15 @@ __all__ = ["TrialScheduler"]
 
 
 class TrialScheduler(Policy):
-    """Says which trial runs, which goes on, which pauses and which stops.
+    """Base class of schedulers: decides which trials run, continue, pause and stop.
 
-    Every method has a default that is right, so a scheduler of one's own overrides what it needs, mostly
-    `on_trial_result`. It gets values and returns decisions; it never sees the runner. Fields and private
-    attributes survive a restart (`Policy`); nothing else does.
+    Every method has a valid default, so a custom scheduler overrides only what it needs, mostly
+    `on_trial_result`. A scheduler gets values and returns decisions; it has no access to the runner. Fields
+    and private attributes survive a restart (`Policy`); nothing else does.
     """
 
     needs_metric: ClassVar[bool] = True
-    """Whether it compares the metric; a run without a metric is then refused."""
+    """Whether the scheduler compares the metric; if so, a run without a metric is refused."""
     saves_at_decisions: ClassVar[bool] = False
     """Whether a trial must have a durable checkpoint at each of its decision points (pauses, clones)."""
 
@@ -30,51 +30,51 @@ class TrialScheduler(Policy):
 
         Args:
             objective: The metric and its direction.
-            space: What is searched, for schedulers that change configurations.
-            seed: Entropy of the experiment, for a scheduler whose own `seed` is None.
+            space: The search space, for schedulers that change configurations.
+            seed: The experiment's seed, for a scheduler whose own `seed` is None.
         """
 
     def next_decision(self, trial: Trial) -> int | None:
-        """The iteration (> `trial.iteration`) at which this scheduler next wants a say; None: never.
+        """Return the iteration (> `trial.iteration`) of the trial's next decision point; None: never.
 
-        The trial trains on to it without waiting for anybody. The default, the very next step, is always
-        right.
+        The trial trains up to it without waiting for a decision. The default, the next iteration, is always
+        valid.
         """
         return trial.iteration + 1
 
     def on_trial_add(self, trial: Trial) -> None:
-        """The trial exists and is PENDING.
+        """Process a trial that was added; it is PENDING.
 
-        A trial that has completed or failed is added again when the user extended the experiment or has
-        failed trials run again; it then goes on after `trial.iteration`, or begins from scratch (0).
+        A trial that has completed or failed is added again when the user extends the experiment or retries
+        failed trials; it then continues after `trial.iteration`, or starts from scratch (0).
         """
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
-        """The word on a trial that has just reported `result`; `trial` includes it already.
+        """Decide what happens to `trial` after `result`, which it already includes.
 
-        Called for every iteration, in order. Anything but CONTINUE is allowed only at the iteration
-        that `next_decision` named.
+        Called for every iteration, in order. Decisions other than CONTINUE are allowed only at the iteration
+        that `next_decision` returned.
         """
         del trial, result
         return CONTINUE
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """The trial ended in order or was stopped; `trial.last_result` is its final result (None: none)."""
+        """Process a trial that completed or was stopped; `trial.last_result` is its final result or None."""
 
     def on_trial_error(self, trial: Trial, *, final: bool) -> None:
-        """The trial failed; it is tried again unless `final`."""
+        """Process a failure of the trial, which is retried unless `final`."""
 
     def on_no_new_trials(self) -> None:
-        """No further trial will come, or none can come until paused ones go on: decide with what is there."""
+        """Decide with the trials there are: no new one will come, or none before a paused one continues."""
 
     def pending_decisions(self) -> Mapping[str, Decision]:
-        """Decisions about other trials than the one just heard of, by id; asked after every call above."""
+        """Return decisions about other trials, by id; called after each of the `on_...` methods above."""
         return {}
 
     def choose_trial_to_run(self, candidates: Sequence[Trial]) -> str | None:
-        """The id of the trial that gets a free slot, or None to leave it free.
+        """Return the id of the trial that gets a free slot, or None to leave it free.
 
-        Not asked as long as a trial waits that lost the slot it had: to a fault, or with its driver.
+        Not called while a trial that lost its slot to a fault or with its driver is waiting: it runs first.
 
         Args:
             candidates: All PENDING and PAUSED trials, oldest first; at least one.

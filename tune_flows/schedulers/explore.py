@@ -1,4 +1,4 @@
-"""How population based training changes values: `explore` in Jaderberg et al. 2017, arXiv:1711.09846."""
+"""How population based training changes values; `explore` in Jaderberg et al. 2017, arXiv:1711.09846."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -21,14 +21,14 @@ def explored(
     resample_probability: float,
     factors: Sequence[float],
 ) -> dict[str, Any]:
-    """The configuration with every value that has a domain changed, to one inside its domain.
+    """Return a copy of the configuration with every value that has a domain changed, within its domain.
 
     Args:
-        config: What to start from; it stays as it is.
-        domains: By path, such as `model/lr`. Paths that `config` does not have are left out.
+        config: The configuration to start from; not modified.
+        domains: By path, such as `model/lr`. Paths that `config` does not have are ignored.
         rng: Source of randomness.
         resample_probability: Share of the values that are drawn anew.
-        factors: What the others are multiplied by, one of them; a category moves to a neighbour instead.
+        factors: Each other value is multiplied by one of these; a category moves to a neighbour instead.
     """
     return _explored(config, "", domains, rng, resample_probability, factors)
 
@@ -66,7 +66,7 @@ def _perturbed(
 
 
 def _neighbour(value: JsonValue, domain: Choice, rng: np.random.Generator) -> JsonValue:
-    """The category before or after `value`, as far as there is one."""
+    """Return the category before or after `value`; the first or last one may stay."""
     at = position(domain, value)
     if at is None:
         return domain.sample(rng)
@@ -79,7 +79,7 @@ def _scaled(value: float, factor: float, domain: Domain) -> float:
     grid = steps(domain)
     if grid is not None:
         here, there = round(value / grid.q), round(scaled / grid.q)
-        if here == there and scaled != value:  # a small number would be rounded back for ever
+        if here == there and scaled != value:  # else a small number would always be rounded back
             there += 1 if scaled > value else -1
         return grid.value(there)
     if isinstance(domain, Interval):

@@ -11,7 +11,7 @@ __all__ = ["FIFOScheduler"]
 
 
 class FIFOScheduler(TrialScheduler):
-    """Runs the trials in the order of their creation, each to its end."""
+    """Runs the trials in the order in which they were created, each to its end."""
 
     model_config = ConfigDict(title="FIFO")
     needs_metric: ClassVar[bool] = False
@@ -19,6 +19,6 @@ class FIFOScheduler(TrialScheduler):
     type: Literal["fifo"] = "fifo"
 
     def next_decision(self, trial: Trial) -> int | None:
-        """Never: a trial trains without waiting for anybody."""
+        """Return None: a trial never waits for a decision."""
         del trial
         return None

@@ -1,7 +1,7 @@
 """HyperBand: successive halving with several trade-offs between many trials and long ones.
 
 Li et al. 2016, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", arXiv:1603.06560,
-Algorithm 1. The words there: R is `max_t`, eta is `reduction_factor`.
+Algorithm 1. In its notation R is `max_t` and eta is `reduction_factor`.
 """
 
 import math
@@ -25,29 +25,29 @@ _ROUNDING = 1e-9
 
 @dataclass(slots=True)
 class _Bracket:
-    """Trials that are halved together."""
+    """A group of trials that are halved together."""
 
     s: int
-    """How often they are halved in all."""
+    """How often its trials are halved in total."""
     added: int = 0
-    """Trials that ever belonged to it."""
+    """Number of trials that were ever added."""
     stage: int = 0
-    """How often they were halved so far."""
+    """How often its trials were halved so far."""
     closed: bool = False
     """Whether no further trial is added."""
     members: list[str] = field(default_factory=list[str])
-    """The trials that are still in the race, oldest first."""
+    """The trials that have neither ended nor lost a halving, oldest first."""
     waiting: dict[str, float | None] = field(default_factory=dict[str, float | None])
-    """Scores of those that have come to the milestone; None: no finite number."""
+    """Scores of the members that have reached the milestone; None: not a finite number."""
 
 
 class HyperBandScheduler(TrialScheduler):
-    """Pauses trials at milestones and lets the best 1/reduction_factor of their bracket go on.
+    """Pauses trials at milestones and lets the best 1/reduction_factor of their bracket continue.
 
     Brackets are filled one after the other, the one with the most and shortest trials first. A bracket is
-    halved when it is full (or no further trial comes) and all its trials have come to the milestone or have
-    ended; only a finite score goes on. A result without the metric postpones the milestone to the next one
-    that has it.
+    halved when it is full (or no new trial comes) and all its trials have reached the milestone or have
+    ended; only trials with a finite score continue. A result without the metric postpones the milestone to
+    the next result that has it.
     """
 
     model_config = ConfigDict(title="HyperBand")
@@ -65,7 +65,7 @@ class HyperBandScheduler(TrialScheduler):
     _brackets: dict[int, _Bracket] = PrivateAttr(default_factory=dict[int, _Bracket])
     _opened: int = PrivateAttr(default=0)
     _bracket_of: dict[str, int] = PrivateAttr(default_factory=dict[str, int])
-    _losers: dict[str, None] = PrivateAttr(default_factory=dict[str, None])  # to be stopped
+    _losers: dict[str, None] = PrivateAttr(default_factory=dict[str, None])  # trials to be stopped
 
     @property
     def s_max(self) -> int:
@@ -73,15 +73,15 @@ class HyperBandScheduler(TrialScheduler):
         return _s_max(self.max_t, self.reduction_factor)
 
     def bracket_size(self, s: int) -> int:
-        """Trials in a full bracket that is halved `s` times (n in the paper)."""
+        """Return the number of trials in a full bracket that is halved `s` times (n in the paper)."""
         return math.ceil((self.s_max + 1) / (s + 1) * self.reduction_factor**s - _ROUNDING)
 
     def milestones(self, s: int) -> tuple[int, ...]:
-        """Iterations at which a bracket is halved (r_i in the paper, rounded down); the last one is max_t."""
+        """Return a bracket's halving iterations (r_i in the paper, rounded down); the last one is max_t."""
         return _milestones(self.max_t, self.reduction_factor, s)
 
     def kept(self, trials: int, stage: int) -> int:
-        """How many of a bracket that began with `trials` go on after milestone `stage` (from 0)."""
+        """Return how many of a bracket's initial `trials` continue after milestone `stage` (from 0)."""
         return max(1, math.floor(trials / self.reduction_factor ** (stage + 1) + _ROUNDING))
 
     def setup(self, *, objective: Objective, space: ParamSpace, seed: int) -> None:
@@ -90,14 +90,14 @@ class HyperBandScheduler(TrialScheduler):
         self._objective = objective
 
     def next_decision(self, trial: Trial) -> int | None:
-        """The milestone of the trial's bracket."""
+        """Return the next milestone of the trial's bracket; None: it is in no bracket."""
         bracket = self._home(trial.trial_id)
         if bracket is None:
             return None
         return max(trial.iteration + 1, self.milestones(bracket.s)[bracket.stage])
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Puts the trial into the open bracket."""
+        """Add the trial to the open bracket, or to a new one if none is open."""
         bracket = self._brackets.get(self._opened - 1)
         if bracket is None or bracket.closed:
             bracket = _Bracket(s=self.s_max - self._opened % (self.s_max + 1))
@@ -109,7 +109,7 @@ class HyperBandScheduler(TrialScheduler):
         self._bracket_of[trial.trial_id] = self._opened - 1
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
-        """PAUSE at a milestone; CONTINUE or STOP for the one that comes last, at once."""
+        """Return PAUSE at a milestone; the last trial to reach it gets CONTINUE or STOP at once."""
         trial_id = trial.trial_id
         bracket = self._home(trial_id)
         if bracket is None:
@@ -129,27 +129,27 @@ class HyperBandScheduler(TrialScheduler):
         return PAUSE if trial_id in bracket.waiting else CONTINUE
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """Takes the trial out of its bracket."""
+        """Remove the trial from its bracket."""
         self._leave(trial.trial_id)
 
     def on_trial_error(self, trial: Trial, *, final: bool) -> None:
-        """Takes the trial out of its bracket if it is lost."""
+        """Remove the trial from its bracket if the failure is final."""
         if final:
             self._leave(trial.trial_id)
 
     def on_no_new_trials(self) -> None:
-        """Closes the open bracket, however few trials it has."""
+        """Close the open bracket, even if it is not full."""
         bracket = self._brackets.get(self._opened - 1)
         if bracket is not None:
             bracket.closed = True
             self._halve_if_ready(bracket)
 
     def pending_decisions(self) -> Mapping[str, Decision]:
-        """STOP for the trials that lost a halving, until they have ended."""
+        """Return STOP for the trials that lost a halving, until they have ended."""
         return dict.fromkeys(self._losers, STOP)
 
     def choose_trial_to_run(self, candidates: Sequence[Trial]) -> str | None:
-        """The oldest trial of the oldest bracket that does not wait at a milestone."""
+        """Return the oldest trial in the oldest bracket, among those not waiting at a milestone; or None."""
         ready = [trial for trial in candidates if self._may_run(trial.trial_id)]
         if not ready:
             return None
@@ -179,7 +179,7 @@ class HyperBandScheduler(TrialScheduler):
         if not bracket.closed or not bracket.members or len(bracket.waiting) < len(bracket.members):
             return
         scores = {trial_id: score for trial_id, score in bracket.waiting.items() if score is not None}
-        # sorted() is stable: of equal scores the older trial goes on, whichever came here first
+        # sorted() is stable: of equal scores the older trial continues, even if it arrived later
         ranked = sorted((m for m in bracket.members if m in scores), key=lambda m: -scores[m])
         good = set(ranked[: self.kept(bracket.added, bracket.stage)])
         for trial_id in bracket.members:

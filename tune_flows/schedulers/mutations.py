@@ -1,4 +1,4 @@
-"""What population based training may change, as a field: domains by path."""
+"""Type of the field with the values that population based training may change: domains by path."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
@@ -41,7 +41,7 @@ Mutation = Annotated[
 
 
 def _by_path(value: object) -> object:
-    """Nested dicts flattened, lists as choices, None as nothing."""
+    """Return the domains by path: nested dicts flattened, lists as choices, None as `{}`."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -63,4 +63,4 @@ def _by_path(value: object) -> object:
 
 
 Mutations = Annotated[dict[str, Mutation], BeforeValidator(_by_path)]
-"""Domains by path (`model/lr`); nested dicts and lists of values are understood too."""
+"""Domains by path (`model/lr`); nested dicts and lists of values are accepted too."""

@@ -25,11 +25,11 @@ __all__ = ["PopulationBasedTraining"]
 
 
 class PopulationBasedTraining(TrialScheduler):
-    """Lets bad trials go on from the checkpoint of a good one, with its configuration slightly changed.
+    """Lets bad trials continue from the checkpoint of a good one, with its configuration slightly changed.
 
-    At every interval a trial of the lower quantile of the population, or one whose score is no finite number,
-    becomes a copy of a random better one of the upper quantile. Trials take turns when there are more of them
-    than slots. It stops nobody: use a stop criterion.
+    At every interval a trial in the lower quantile of the population, or one whose score is not a finite
+    number, becomes a copy of a random better trial in the upper quantile. Trials take turns when there are
+    more of them than slots. No trial is ever stopped: use a stop criterion.
     """
 
     model_config = ConfigDict(title="Population based training")
@@ -58,7 +58,7 @@ class PopulationBasedTraining(TrialScheduler):
     _rng: Rng = PrivateAttr()
     _domains: Mutations = PrivateAttr()
     # by trial id
-    _compared: dict[str, int] = PrivateAttr(default_factory=dict[str, int])  # at which iteration
+    _compared: dict[str, int] = PrivateAttr(default_factory=dict[str, int])  # last comparison
     _scores: dict[str, float | None] = PrivateAttr(default_factory=dict[str, float | None])  # None: bad
     _configs: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict[str, dict[str, Any]])
 
@@ -66,19 +66,19 @@ class PopulationBasedTraining(TrialScheduler):
         """Prepare for an experiment.
 
         Raises:
-            InvalidParameter: A mutation is of no key of the space, or there is nothing to change. Final.
+            InvalidParameter: A mutation's path is not in the space, or there is nothing to change. Final.
         """
         self._domains = self._fitting(space)
         self._objective = objective
-        # a stream of its own: the search algorithm may well have the same seed
+        # a separate stream, as the search algorithm may have the same seed
         self._rng = new_rng(seed if self.seed is None else self.seed, stream=2)
 
     def next_decision(self, trial: Trial) -> int | None:
-        """The end of the interval."""
+        """Return the iteration at which the interval ends."""
         return max(trial.iteration + 1, self._due(trial.trial_id))
 
     def on_trial_result(self, trial: Trial, result: Result) -> Decision:
-        """At the end of an interval: exploit and explore if the trial is bad; let others have the slot."""
+        """At the end of an interval, exploit and explore if the trial is bad, and yield the slot."""
         if result.iteration < self._due(trial.trial_id):
             return CONTINUE
         self._compared[trial.trial_id] = result.iteration
@@ -102,16 +102,16 @@ class PopulationBasedTraining(TrialScheduler):
         return exploit(source, config, then=Action.YIELD)
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """Takes the trial out of the population."""
+        """Remove the trial from the population."""
         self._forget(trial.trial_id)
 
     def on_trial_error(self, trial: Trial, *, final: bool) -> None:
-        """Takes the trial out of the population if it is lost."""
+        """Remove the trial from the population if the failure is final."""
         if final:
             self._forget(trial.trial_id)
 
     def choose_trial_to_run(self, candidates: Sequence[Trial]) -> str | None:
-        """The trial that is furthest behind."""
+        """Return the trial with the fewest iterations."""
         return min(candidates, key=lambda trial: trial.iteration).trial_id
 
     def _fitting(self, space: ParamSpace) -> Mutations:
@@ -130,7 +130,7 @@ class PopulationBasedTraining(TrialScheduler):
         return max(self._compared.get(trial_id, 0) + self.perturbation_interval, self.burn_in_period)
 
     def _better(self, trial_id: str) -> str | None:
-        """Whom the trial copies; None when it is not among the worst or nobody is better."""
+        """Return the trial to copy; None if `trial_id` is not among the worst or no trial is better."""
         ranked = sorted(self._scores, key=self._rank)
         size = min(math.ceil(len(ranked) * self.quantile_fraction), len(ranked) // 2)
         own = self._rank(trial_id)

@@ -1,6 +1,6 @@
-"""Search algorithms: which configuration is tried next.
+"""Search algorithms, which propose the configurations to try.
 
-The author of a search algorithm imports everything from here: `SearchAlg`, the types of its methods, and
+Authors of a search algorithm can import all they need from here: `SearchAlg`, the types of its methods, and
 `new_rng`. To add a built-in kind, see CONTRIBUTING.md.
 """
 
@@ -47,12 +47,12 @@ SEARCH_ALGS: dict[str, type[SearchAlg]] = {
 
 
 def parse_search_alg(value: object) -> SearchAlg:
-    """The search algorithm that the parameter `search_alg` means, as a fresh copy.
+    """Return the search algorithm that the parameter `search_alg` specifies, as a fresh copy.
 
     Args:
         value: A search algorithm, the name of a kind, its JSON form, or None for random search.
 
     Raises:
-        InvalidParameter: It is no search algorithm, or a field is unknown or out of bounds. Final.
+        InvalidParameter: `value` is not a search algorithm, or a field is unknown or out of bounds. Final.
     """
     return RandomSearch() if value is None else parse_policy("search_alg", value, SearchAlg, SEARCH_ALGS)

@@ -13,27 +13,27 @@ __all__ = ["FINISHED", "Finished", "SearchAlg"]
 
 
 class Finished(Enum):
-    """Type of the `FINISHED` mark."""
+    """Type of the constant `FINISHED`."""
 
     FINISHED = "FINISHED"
 
 
 FINISHED: Final = Finished.FINISHED
-"""What `suggest` returns when it has nothing left to propose, ever."""
+"""Returned by `suggest` when it will never propose a configuration again."""
 
 
 class SearchAlg(Policy, ABC):
-    """Proposes configurations and learns from what became of them.
+    """Base class of search algorithms: proposes configurations and learns from their results.
 
-    The runner calls it in the order of the journal, so the same history gives the same suggestions. Fields
-    and private attributes survive a restart (`Policy`); nothing else does.
+    The runner calls its methods in the order of the journal, so the same history gives the same suggestions.
+    Fields and private attributes survive a restart (`Policy`); nothing else does.
 
-    A trial that has completed or failed may come back: the user extended the experiment, or has failed trials
-    run again. Then its results, its completion or its error are told as if it had not ended before.
+    A trial that has completed or failed may run again, when the user extends the experiment or retries failed
+    trials. Its results, completion or error are then passed on as if it had not ended before.
     """
 
     needs_metric: ClassVar[bool] = False
-    """Whether it learns from the metric; a run without a metric is then refused."""
+    """Whether the algorithm learns from the metric; if so, a run without a metric is refused."""
 
     @abstractmethod
     def setup(self, *, space: ParamSpace, objective: Objective, seed: int) -> None:
@@ -42,7 +42,7 @@ class SearchAlg(Policy, ABC):
         Args:
             space: What to search.
             objective: The metric and its direction.
-            seed: Entropy of the experiment, for an algorithm whose own `seed` is None.
+            seed: The experiment's seed, for an algorithm whose own `seed` is None.
 
         Raises:
             InvalidParameter: This algorithm cannot search this space.
@@ -50,22 +50,22 @@ class SearchAlg(Policy, ABC):
 
     @abstractmethod
     def suggest(self, trial_id: str) -> dict[str, Any] | Finished | None:
-        """A configuration for a new trial, None for "nothing right now", or `FINISHED`.
+        """Return a configuration for a new trial, None for "nothing right now", or `FINISHED`.
 
-        After None it is asked again when a trial has reported or ended. With no trial that could, None ends
-        the run with a `PolicyError`.
+        After None, `suggest` is called again when a trial has reported or ended. If there is no such trial,
+        None ends the run with a `PolicyError`.
         """
 
     def variants(self, space: ParamSpace) -> int:
-        """Trials that one sample stands for: `num_samples` is multiplied by it (a grid has many)."""
+        """Return the number of trials per sample (a grid has many), by which `num_samples` is multiplied."""
         del space
         return 1
 
     def on_trial_result(self, trial: Trial, result: Result) -> None:
-        """A training iteration has been reported; `trial` includes it already."""
+        """Process a result that a trial has reported; `trial` already includes it."""
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """The trial ended in order or was stopped; `trial.last_result` is its final result (None: none)."""
+        """Process a trial that completed or was stopped; `trial.last_result` is its final result or None."""
 
     def on_trial_error(self, trial: Trial) -> None:
-        """The trial failed for good."""
+        """Process a trial that failed and is not retried."""

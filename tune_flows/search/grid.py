@@ -1,4 +1,4 @@
-"""Grid search: every combination, in order."""
+"""Grid search: every combination of values, in order."""
 
 import math
 from collections.abc import Callable
@@ -25,8 +25,8 @@ _LARGEST_GRID = 1_000_000
 class GridSearch(SearchAlg):
     """Tries every combination of values, `num_samples` times; the last path of the space changes fastest.
 
-    A domain of single values (choice, grid_search, whole numbers, multiples of q) is tried at all of them. A
-    domain of floats is tried at points evenly spaced on its own scale, the bounds among them; a normal
+    A discrete domain (choice, grid_search, integers, multiples of q) is tried at all its values. A domain of
+    floats is tried at points evenly spaced on its own (linear or log) scale, including the bounds; a normal
     distribution, which has no bounds, at the medians of parts of equal probability.
     """
 
@@ -52,7 +52,7 @@ class GridSearch(SearchAlg):
         self._space = space
 
     def variants(self, space: ParamSpace) -> int:
-        """Points of the grid.
+        """Return the number of points of the grid.
 
         Raises:
             InvalidParameter: There are more than a million. Final.
@@ -69,7 +69,7 @@ class GridSearch(SearchAlg):
         return size
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next point of the grid; after the last one the first one again."""
+        """Return the next point of the grid; the last one is followed by the first one."""
         del trial_id
         axes = self._axes(self._space)
         size = math.prod(axis.size for axis in axes.values())
@@ -90,7 +90,7 @@ class GridSearch(SearchAlg):
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The values of one key."""
+    """The values of one key of the space."""
 
     size: int
     at: Callable[[int], JsonValue]

@@ -1,8 +1,8 @@
 """Bayesian optimisation with the samplers of the Optuna library.
 
-Optuna's study is no part of the state: it is rebuilt from the list of what was suggested and what came of it.
-That works because each suggestion has a sampler of its own, with a seed that follows from the search's seed
-and the number of the suggestion: nothing is remembered outside the list.
+Optuna's study is not part of the state: it is rebuilt from the list of the suggestions and their outcomes.
+That works because each suggestion uses a new sampler, seeded with the search's seed and the number of the
+suggestion, so that nothing outside the list has to be stored.
 """
 
 import math
@@ -33,24 +33,24 @@ __all__ = ["OptunaSearch"]
 
 @dataclass(slots=True)
 class _Suggestion:
-    """What was suggested, and what came of it."""
+    """A suggestion and its outcome."""
 
     number: int
     params: dict[str, int | float]
-    """By path, as Optuna sees them."""
+    """Optuna's parameter values by path."""
     score: float | None = None
-    """The newest one, larger is better; None before the first one and when it was no finite number."""
+    """The newest score, larger is better; None before the first one and when it was not finite."""
     is_bad: bool = False
-    """Whether the newest score was no finite number."""
+    """Whether the newest score was not a finite number."""
     ended: Literal["COMPLETE", "PRUNED", "FAIL"] | None = None
-    """How it ended in Optuna's terms: with a score, as worse than any, as saying nothing. None: it runs."""
+    """Optuna's final state: has a score, is worse than all others, or does not count. None: running."""
 
 
 class OptunaSearch(SearchAlg):
     """Models which configurations are good from the trials so far, and suggests promising ones.
 
-    A trial counts with the newest score it reported, also when the scheduler stopped it early. One whose
-    newest score is no finite number counts as worse than all others; one that failed does not count.
+    A trial counts with the newest score it reported, even if the scheduler stopped it early. A trial whose
+    newest score is not a finite number counts as worse than all others; a failed trial does not count.
     """
 
     model_config = ConfigDict(title="Optuna", ignored_types=(cached_property,))
@@ -77,7 +77,7 @@ class OptunaSearch(SearchAlg):
         """Prepare for an experiment.
 
         Raises:
-            InvalidParameter: Optuna is not installed, or space or points are none that it can search. Final.
+            InvalidParameter: Optuna is not installed, or it cannot search the space or the points. Final.
         """
         _need_optuna()
         if space.grids:
@@ -92,7 +92,7 @@ class OptunaSearch(SearchAlg):
         self._entropy = seed if self.seed is None else self.seed
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next point to evaluate, then what the sampler takes for promising."""
+        """Return the next point to evaluate; after the last one, a configuration from the sampler."""
         number = len(self._suggestions)
         fixed: dict[str, JsonValue] = {}
         if number < len(self.points_to_evaluate):
@@ -103,12 +103,12 @@ class OptunaSearch(SearchAlg):
         return self._space.resolve(values | fixed)
 
     def on_trial_result(self, trial: Trial, result: Result) -> None:
-        """Keeps the newest score."""
+        """Store the newest score."""
         suggestion = self._suggestions.get(trial.trial_id)
         metric = self._objective.metric
         if suggestion is None or metric is None or result.value(metric) is None:
             return
-        if suggestion.ended is not None:  # it runs again; Optuna knows no way back, so its study is made anew
+        if suggestion.ended is not None:  # it runs again; Optuna cannot reopen a trial: rebuild the study
             suggestion.ended = None
             vars(self).pop("_study", None)
         score = self._objective.score(result)
@@ -116,7 +116,7 @@ class OptunaSearch(SearchAlg):
         suggestion.score = None if suggestion.is_bad else score
 
     def on_trial_complete(self, trial: Trial) -> None:
-        """Learns from the newest score."""
+        """Pass the outcome of the trial, with its newest score, to Optuna."""
         if trial.last_result is not None:
             self.on_trial_result(trial, trial.last_result)
         suggestion = self._suggestions.get(trial.trial_id)
@@ -126,7 +126,7 @@ class OptunaSearch(SearchAlg):
             self._tell(suggestion, "PRUNED" if suggestion.is_bad else "FAIL")
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Learns nothing, but no longer counts the trial as running."""
+        """Mark the trial as failed in Optuna, so that it no longer counts as running."""
         suggestion = self._suggestions.get(trial.trial_id)
         if suggestion is not None:
             self._tell(suggestion, "FAIL")
@@ -145,7 +145,7 @@ class OptunaSearch(SearchAlg):
 
     @cached_property
     def _study(self) -> "Study":
-        """Optuna's view of the suggestions, made anew after a restart."""
+        """Optuna's study of the suggestions, rebuilt after a restart."""
         import optuna
 
         with _quiet():
@@ -190,7 +190,7 @@ class OptunaSearch(SearchAlg):
             return
         suggestion.ended = ended
         study: Study | None = vars(self).get("_study")
-        if study is not None:  # else it will be made anew from the suggestions, this one among them
+        if study is not None:  # else it will be built from the suggestions, including this one
             value = suggestion.score if ended == "COMPLETE" else None
             study.tell(suggestion.number, value, state=TrialState[ended])
 
@@ -206,7 +206,7 @@ def _need_optuna() -> None:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Optuna announces each new study on its own logger; nobody asked for one."""
+    """Suppress the message that Optuna logs for each new study."""
     import optuna
 
     before = optuna.logging.get_verbosity()

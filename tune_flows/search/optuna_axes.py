@@ -1,8 +1,8 @@
-"""How the domains of a space appear to Optuna.
+"""Conversion of the domains of a space to Optuna's distributions.
 
-Optuna sees floats, whole numbers and positions in a list only: a multiple of q by its index, a category by
-its position, a normally distributed value by its quantile. So every JSON value may be a category, and every
-value that comes back is one that its domain contains.
+Optuna only gets floats, integers and positions in a list: a multiple of q as its index, a category as its
+position, a normally distributed value as its quantile. So every JSON value may be a category, and every
+value that Optuna suggests converts to a value inside its domain.
 """
 
 from collections.abc import Callable
@@ -36,17 +36,17 @@ __all__ = ["Axis", "axis"]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One key of the space."""
+    """One key of the space as a parameter of Optuna."""
 
     distribution: BaseDistribution
     to_value: Callable[[Any], JsonValue]
-    """From Optuna's parameter to the value of the configuration."""
+    """Converts Optuna's parameter to the value in the configuration."""
     to_param: Callable[[Any], int | float | None]
-    """And back."""
+    """Converts the value in the configuration to Optuna's parameter."""
 
 
 def axis(domain: Domain) -> Axis:
-    """The domain as Optuna sees it."""
+    """Return the domain as a parameter of Optuna."""
     match domain:
         case Choice():
             count = len(domain.categories)

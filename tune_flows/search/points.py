@@ -16,7 +16,7 @@ Points = Annotated[
 
 
 def check_points(points: Sequence[dict[str, Any]], space: ParamSpace) -> None:
-    """Raise what is wrong with the points before any trial starts.
+    """Check that the points lie in the space, before any trial starts.
 
     Raises:
         InvalidParameter: A point does not lie in the space. Final.

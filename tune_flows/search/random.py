@@ -1,4 +1,4 @@
-"""Random search, over the points of a grid where the space has one."""
+"""Random search, combined with all points of the grid if the space has one."""
 
 from typing import Any, Literal
 
@@ -16,8 +16,8 @@ __all__ = ["RandomSearch"]
 class RandomSearch(SearchAlg):
     """Draws every configuration from the distributions of the space, independently of the others.
 
-    With `grid_search` in the space each sample is one walk through all combinations of grid values, the rest
-    drawn anew at each of them. A point to evaluate takes the place of one random configuration.
+    With `grid_search` in the space, each sample runs all combinations of grid values, and draws the other
+    values anew for each of them. A point to evaluate takes the place of one random configuration.
     """
 
     model_config = ConfigDict(title="Random search")
@@ -42,11 +42,11 @@ class RandomSearch(SearchAlg):
         self._rng = new_rng(seed if self.seed is None else self.seed)
 
     def variants(self, space: ParamSpace) -> int:
-        """One trial for each combination of grid values."""
+        """Return the number of combinations of grid values."""
         return space.grid_size
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next point to evaluate, then random configurations without end."""
+        """Return the next point to evaluate; after the last one, random configurations without end."""
         del trial_id
         index = self._suggested
         self._suggested += 1

@@ -1,4 +1,4 @@
-"""When a trial has trained enough. Criteria travel to the workers, so importing this is light."""
+"""Criteria for ending a trial. Workers import this package, so it has no heavy imports."""
 
 from tune_flows.stoppers.thresholds import StopCriteria
 

@@ -1,6 +1,6 @@
-"""Stop criteria that are plain data: `{"training_iteration": 81, "accuracy": 0.95}`.
+"""Stop criteria as thresholds: `{"training_iteration": 81, "accuracy": 0.95}`.
 
-Evaluated beside the Trainable, after every step, so that a trial ends at exactly the step that meets one.
+Evaluated in the worker after every step, so that a trial ends exactly at the step that meets a criterion.
 """
 
 import math
@@ -18,7 +18,7 @@ _EXPECTED = 'a mapping from metric to number, such as {"training_iteration": 81}
 
 @dataclass(frozen=True, slots=True)
 class StopCriteria:
-    """Thresholds; a trial ends as soon as one of them is met. Stateless, so nothing is lost with a worker."""
+    """Thresholds; a trial ends as soon as it meets one. Stateless, so losing a worker loses nothing."""
 
     at_least: tuple[tuple[str, float], ...] = ()
     """(name, threshold): met when the value is equal or above."""
@@ -27,16 +27,16 @@ class StopCriteria:
 
     @classmethod
     def parse(cls, stop: object, *, metric: str | None = None, mode: Mode = "max") -> "StopCriteria":
-        """The criteria that the parameter `stop` means.
+        """Return the criteria that the parameter `stop` describes.
 
         Args:
             stop: A mapping from a metric or an automatic field (`training_iteration`, `time_total_s`, ...) to
-                its threshold; None or empty: none.
-            metric: The metric that is tuned. With mode "min" its threshold is an upper one.
-            mode: Its direction.
+                its threshold; None or empty: no criteria.
+            metric: The metric to optimize. With mode "min", it must be at or below its threshold.
+            mode: Direction of `metric`.
 
         Raises:
-            InvalidParameter: A name is no string or a threshold is no number.
+            InvalidParameter: A name is not a string, or a threshold is not a valid number.
         """
         if stop is None or isinstance(stop, StopCriteria):
             return stop or cls()
@@ -52,9 +52,9 @@ class StopCriteria:
         return cls(tuple(at_least), tuple(at_most))
 
     def reason(self, result: Result) -> str | None:
-        """Which criterion `result` meets, as in `stop: accuracy >= 0.95`; None for none.
+        """Return the criterion that `result` meets, such as `stop: accuracy >= 0.95`; None if it meets none.
 
-        A value that is missing, NaN or no number meets nothing.
+        A value that is missing, NaN or not a number meets no criterion.
         """
         for name, threshold in self.at_least:
             value = result.iteration if name == "training_iteration" else result.value(name)

@@ -1,6 +1,6 @@
-"""The store: objects at a URL, the journal, checkpoints and tables in them.
+"""The store: objects at a URL, and the journal, checkpoints and tables kept in them.
 
-It knows bytes, JSON records and URLs, and nothing of events and trials. The only package that imports fsspec.
+It handles bytes, JSON records and URLs, not events or trials. It is the only package that imports fsspec.
 """
 
 from tune_flows.store.access import StorageAccess

@@ -1,4 +1,4 @@
-"""Taking a log over: a fence of the next epoch in the next free place."""
+"""Take over a log by writing a fence of the next epoch at the next free position."""
 
 import time
 from uuid import uuid4
@@ -15,15 +15,15 @@ __all__ = ["claim", "occupant"]
 def claim(
     store: ObjectStore, chain: LogCursor, writer: str, at: float | None, header: Header | None
 ) -> list[StoredEntry]:
-    """Create the fence of the next epoch in the first free place; the entries up to it, itself included.
+    """Create the fence of the next epoch at the first free position; return the new entries up to the fence.
 
     Raises:
-        ExperimentFenced: Another driver claims at the same moment, and was faster. Final.
-        CorruptJournalError: What lies in the place does not continue the chain. Final.
-        StorageError: The driver before removes the experiment at this moment; the next try finds it gone.
+        ExperimentFenced: Another driver claimed the log at the same moment and was faster. Final.
+        CorruptJournalError: The entry found at the position does not continue the chain. Final.
+        StorageError: The previous driver is removing the experiment; a retry finds it gone.
     """
     tie = "" if header is None else header.sha256
-    # The random part makes two drivers' fences differ: equal bytes would count as one's own write.
+    # The random part makes two drivers' fences differ: `create` takes equal bytes for its own write.
     me = f"{writer}/{uuid4().hex}"
     epoch = chain.epoch + 1
     added: list[StoredEntry] = []
@@ -47,9 +47,9 @@ def claim(
 
 
 def _require_found(store: ObjectStore, seq: int) -> None:
-    """Withdraw fence `seq` if what lay before it is gone: the driver before removes the experiment.
+    """Withdraw fence `seq` if the object before it is gone: the previous driver is removing the experiment.
 
-    What that one removes only after this look it puts back, as it finds the fence (`Journal.discard`).
+    If it removes the object after this check, it sees the fence and restores the object (`Journal.discard`).
     """
     before = entry_key(seq - 1) if seq > 1 else HEADER_KEY
     if store.get(before) is None:
@@ -61,7 +61,7 @@ def _require_found(store: ObjectStore, seq: int) -> None:
 
 
 def occupant(store: ObjectStore, seq: int) -> StoredEntry:
-    """The entry in a place that was found taken."""
+    """Return the entry at a position that was found taken."""
     entry = stored_entry(store, seq)
     if entry is None:
         where = store.url_of(entry_key(seq))

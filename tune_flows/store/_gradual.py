@@ -1,6 +1,6 @@
-"""JSON of a large value in small pieces, so that other threads get their turn meanwhile.
+"""Encode a large value as JSON in small pieces, so that other threads can run in between.
 
-In one piece it would hold the interpreter for as long as it takes: a tenth of a second for 10,000 trials.
+Encoding in one piece would hold the GIL throughout: a tenth of a second for 10,000 trials.
 """
 
 import time
@@ -18,9 +18,9 @@ _REST_S = 0.0005
 
 
 def encode_gradually(value: object) -> bytes:
-    """What `encode_json` makes of it, with a rest after about every millisecond of work.
+    """Encode a value like `encode_json`, with a pause after about every millisecond of work.
 
-    An `EncodedJson` in it is taken as it is; in a large container all items are such, or none is.
+    An `EncodedJson` in it is copied as is; in a large container, either all items or none must be such.
 
     Raises:
         ValueError, TypeError: As `encode_json`.
@@ -37,7 +37,7 @@ def encode_gradually(value: object) -> bytes:
 
 
 def _pieces(value: object) -> Iterator[bytes]:
-    """Small containers are gone into, large ones taken some items at a time."""
+    """Yield the pieces of the JSON text: small containers item by item, large ones in batches of items."""
     if isinstance(value, EncodedJson):
         yield value
         return

@@ -1,6 +1,6 @@
-"""Objects as files of a local folder: atomic, create-only where asked, and durable through a power cut.
+"""Objects as files of a local folder, with atomic create-only writes that survive a power failure.
 
-fsspec's own local create is check-then-write, so that two drivers can both win. A hard link is made by
+fsspec's own local create checks and then writes, so that two drivers can both win. A hard link is created by
 exactly one of them, and points to a file that was flushed before.
 """
 
@@ -16,7 +16,7 @@ TEMPORARY_PREFIX = ".tmp-"
 
 
 class LocalFolder:
-    """A backend of `ObjectStore`: one folder, keys are paths relative to it."""
+    """A backend of `ObjectStore` for one folder; keys are paths relative to it."""
 
     local = True
     read_width = 1
@@ -26,11 +26,11 @@ class LocalFolder:
         self._made: set[str] = set()
 
     def below(self, folder: str) -> "LocalFolder":
-        """A folder in it."""
+        """Return a subfolder."""
         return LocalFolder(f"{self._root}/{folder}")
 
     def create(self, key: str, data: bytes) -> bool:
-        """Whether this call made the object."""
+        """Create the object; return whether this call created it."""
         target, folder = self._target(key)
         temporary = _temporary(folder)
         try:
@@ -41,12 +41,12 @@ class LocalFolder:
             won = False
         finally:
             _unlink(temporary)
-        # Also when lost: the object there may be one's own, made just before a crash of the machine.
+        # Also if the object existed: this process may have created it just before the machine crashed.
         _flush_folder(folder)
         return won
 
     def read(self, key: str) -> bytes | None:
-        """The object's bytes, None when there is none."""
+        """Return the object's bytes, or None if it does not exist."""
         try:
             with open(f"{self._root}/{key}", "rb") as file:
                 return file.read()
@@ -54,11 +54,11 @@ class LocalFolder:
             return None
 
     def write(self, key: str, data: bytes) -> None:
-        """Make or replace the object, atomically."""
+        """Create or replace the object atomically."""
         self._replace(key, lambda temporary: _write(temporary, data))
 
     def upload(self, key: str, path: Path) -> None:
-        """Make or replace the object with a copy of a file, atomically."""
+        """Create or replace the object atomically with a copy of a file."""
 
         def fill(temporary: str) -> None:
             shutil.copyfile(path, temporary)
@@ -67,17 +67,17 @@ class LocalFolder:
         self._replace(key, fill)
 
     def download(self, key: str, path: Path) -> bool:
-        """Copy the object into a file; whether there was one."""
+        """Copy the object into a file; return whether the object exists."""
         try:
             shutil.copyfile(f"{self._root}/{key}", path)
         except FileNotFoundError:
             if os.path.exists(f"{self._root}/{key}"):
-                raise  # it is the folder of `path` that is missing
+                raise  # the folder of `path` is missing
             return False
         return True
 
     def remove(self, key: str) -> None:
-        """Delete the object if it is there."""
+        """Delete the object if it exists."""
         _unlink(f"{self._root}/{key}")
 
     def remove_folder(self, prefix: str) -> None:
@@ -88,14 +88,14 @@ class LocalFolder:
             shutil.rmtree(folder)
 
     def folders(self, prefix: str, depth: int) -> list[str]:
-        """The folders `depth` levels below a key prefix, also those that hold no object."""
+        """Return the folders `depth` levels below a key prefix, including empty ones."""
         found = [prefix]
         for _ in range(depth):
             found = [f"{above}/{name}" for above in found for name in _folders_in(f"{self._root}/{above}")]
         return [folder.removeprefix("/") for folder in found]
 
     def list(self, prefix: str) -> list[str]:
-        """Every key below a prefix, unordered."""
+        """Return every key below a prefix, unordered."""
         top = f"{self._root}/{prefix}" if prefix else self._root
         keys: list[str] = []
         for folder, _, names in os.walk(top):
@@ -105,8 +105,8 @@ class LocalFolder:
         return keys
 
     def first_after(self, prefix: str, key: str) -> str | None:
-        """The first key right in the folder `prefix` that sorts after `key`."""
-        # One pass over the names: 40 ms for 100,000 of them, without a call for each.
+        """Return the first key directly in the folder `prefix` that sorts after `key`, or None."""
+        # One pass over the names, without a system call for each: 40 ms for 100,000 names.
         try:
             names = os.listdir(f"{self._root}/{prefix}")
         except (FileNotFoundError, NotADirectoryError):
@@ -128,8 +128,8 @@ class LocalFolder:
     def _target(self, key: str) -> tuple[str, str]:
         target = f"{self._root}/{key}"
         folder = os.path.dirname(target)
-        # Made once per store: a folder that vanishes later was deleted by somebody, and must not come back
-        # half empty behind their back.
+        # Created once per store: a folder that disappears later was deleted by someone and must not be
+        # recreated with only a part of its content.
         if folder not in self._made:
             _make_folder(folder)
             self._made.add(folder)
@@ -159,12 +159,12 @@ def _flush_file(path: str) -> None:
         os.close(descriptor)
 
 
-# A folder is opened and flushed like a file; only the name says which.
+# A folder is opened and flushed like a file; the second name is for readability.
 _flush_folder = _flush_file
 
 
 def _make_folder(folder: str) -> None:
-    """Make a folder and those above it, each flushed into the one above."""
+    """Create a folder and its missing parents; flush the parent of each new folder."""
     if os.path.isdir(folder):
         return
     above = os.path.dirname(folder)

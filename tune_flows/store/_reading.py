@@ -1,8 +1,8 @@
-"""Reading a log forward: several GETs ahead, up to the first object that is not there.
+"""Read a log forward with several GETs in parallel, up to the first object that does not exist.
 
-The end is found by GET alone. LIST, which may lag, only proves the opposite: an object beyond the end means
-that one before it was lost, and a log with a hole must never pass for a shorter one. It begins at the end, so
-that opening costs no more for what lies before a snapshot. Where much lies before the end, packs are tried.
+The end is found by GET alone. LIST, which may lag, serves only as a check: an object beyond the end means
+that an earlier one was lost, and a log with a gap must never be taken for a shorter log. This LIST starts at
+the end, so entries before a snapshot do not add to the cost of opening. In long logs, packs are tried.
 """
 
 import logging
@@ -23,16 +23,16 @@ __all__ = ["missing_entry", "read_forward", "stored_entry"]
 
 T = TypeVar("T")
 _PACKS_AFTER = 32
-"""Entries read one by one before packs are tried: a short log or a few news are not worth a request more."""
+"""Entries read singly before packs are tried: for a few entries, an extra request does not pay off."""
 _PACKS_AHEAD = 4
 _log = logging.getLogger(__name__)
 
 
 def read_forward(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
-    """Every entry from `chain.next_seq` to the end, checked against the chain, which moves along.
+    """Yield every entry from `chain.next_seq` to the end; check it against `chain`, which is advanced.
 
     Raises:
-        CorruptJournalError: An object is missing, torn, foreign or of a newer format; it is named. Final.
+        CorruptJournalError: An object is missing, torn, foreign or of a newer format (named). Final.
     """
     read_singly = 0
     while True:
@@ -52,10 +52,10 @@ def read_forward(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
 
 
 def stored_entry(store: ObjectStore, seq: int) -> StoredEntry | None:
-    """Entry number `seq`, None when it is not there.
+    """Return entry number `seq`, or None if it does not exist.
 
     Raises:
-        CorruptJournalError: It is torn, foreign or of a newer format. Final.
+        CorruptJournalError: The entry is torn, foreign or of a newer format. Final.
     """
     data = store.get(entry_key(seq))
     where = store.url_of(entry_key(seq))
@@ -63,7 +63,7 @@ def stored_entry(store: ObjectStore, seq: int) -> StoredEntry | None:
 
 
 def _continues_after(store: ObjectStore, seq: int) -> bool:
-    """Whether a live driver has meanwhile written entry `seq`; raises when it is lost instead."""
+    """Return whether a live driver has meanwhile written entry `seq`; raise if the entry was lost."""
     missing = entry_key(seq)
     beyond = store.first_after(LOG_PREFIX, entry_key(seq - 1))
     if beyond is None:
@@ -74,7 +74,7 @@ def _continues_after(store: ObjectStore, seq: int) -> bool:
 
 
 def missing_entry(store: ObjectStore, seq: int, witness: str) -> CorruptJournalError:
-    """The error for an entry that is gone, as the object `witness` proves."""
+    """Return the error for entry `seq`, whose loss is proven by the existing object `witness`."""
     return CorruptJournalError(
         f"{store.url_of(entry_key(seq))}: the object is missing, though {witness} is there. Restore it from "
         "a backup, or start anew under another name."
@@ -82,7 +82,7 @@ def missing_entry(store: ObjectStore, seq: int, witness: str) -> CorruptJournalE
 
 
 def _one_by_one(store: ObjectStore, chain: LogCursor) -> Generator[StoredEntry]:
-    """The entries from `chain.next_seq` to the end, each from an object of its own."""
+    """Yield the entries from `chain.next_seq` to the end, reading one object per entry."""
     objects = _ahead(lambda seq: store.get(entry_key(seq)), chain.next_seq, most=store.read_width)
     with closing(objects):
         for data in objects:
@@ -93,7 +93,7 @@ def _one_by_one(store: ObjectStore, chain: LogCursor) -> Generator[StoredEntry]:
 
 
 def _packed(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
-    """The entries from `chain.next_seq` up to the first block that no pack of this log holds."""
+    """Yield the entries from `chain.next_seq` from packs, up to the first block without a usable pack."""
     packs = _ahead(partial(_pack_of_this_log, store), block_of(chain.next_seq), most=_PACKS_AHEAD)
     with closing(packs):
         for pack in packs:
@@ -111,21 +111,21 @@ def _packed(store: ObjectStore, chain: LogCursor) -> Iterator[StoredEntry]:
 
 
 def _pack_of_this_log(store: ObjectStore, block: int) -> list[StoredEntry] | None:
-    """The entries of a block, if the same one ends it in the log: in a log that was put back it does not."""
+    """Return a block's packed entries; None if the last one differs from the log's (a restored log)."""
     entries = packed_entries(store, block)
     if entries is None:
         return None
     try:
         same = stored_entry(store, entries[-1].seq) == entries[-1]
     except CorruptJournalError:
-        return None  # reading it in its turn says what is wrong
+        return None  # reading this entry singly will raise the error
     if not same:
         _log.warning("the pack of entry %d is not of this log, which is read one by one", entries[-1].seq)
     return entries if same else None
 
 
 def _ahead(read: Callable[[int], T | None], number: int, *, most: int) -> Generator[T]:
-    """`read(number)`, `read(number + 1)`, ... up to the first None; up to `most` of them at once."""
+    """Yield `read(number)`, `read(number + 1)`, ... up to the first None, with up to `most` calls at once."""
     if most == 1:
         while (found := read(number)) is not None:
             yield found
@@ -143,6 +143,6 @@ def _ahead(read: Callable[[int], T | None], number: int, *, most: int) -> Genera
             if found is None:
                 return
             yield found
-            width = min(width + 1, most)  # a short log is not worth many GETs past its end
+            width = min(width + 1, most)  # starts small: a short log should not cost many GETs past its end
     finally:
         pool.shutdown(cancel_futures=True)

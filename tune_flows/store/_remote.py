@@ -1,4 +1,4 @@
-"""Objects at a URL through fsspec: S3 by s3fs, anything else that has a create-only `pipe_file`."""
+"""Objects at a URL through fsspec: S3 (s3fs) or another file system with a create-only `pipe_file`."""
 
 import os
 import threading
@@ -18,24 +18,24 @@ _MIB = 2**20
 _SLOWEST_BYTES_PER_S = _MIB // 4
 _DELETE_WIDTH = 8
 _S3_OPTIONS: dict[str, Any] = {
-    # With the cache on, reads raised FileNotFoundError for objects that other processes had made.
+    # With the cache, reads raised FileNotFoundError for objects created by other processes.
     "use_listings_cache": False,
-    # One instance for each store: a shared one would keep the endpoint and credentials of another time.
+    # One instance per store: a shared one could keep an outdated endpoint or outdated credentials.
     "skip_instance_cache": True,
 }
 _S3_CONFIG: dict[str, Any] = {
     "retries": {"total_max_attempts": 1},
-    # Patience of one attempt. A timed-out write may still arrive, so it is repeated with the same bytes.
+    # Timeouts of one attempt (s). A timed-out write may still arrive, so a retry sends the same bytes.
     "connect_timeout": 3,
     "read_timeout": 5,
     "max_pool_connections": 32,
 }
-# 8 MiB parts, four at a time: a large file travels as fast as with the defaults, in an eighth of the memory.
+# 8 MiB parts, four at a time: as fast for large files as the defaults, with an eighth of the memory.
 _S3_TRANSFER: dict[str, Any] = {"chunksize": 8 * _MIB, "max_concurrency": 4}
 
 
 class FsspecFolder:
-    """A backend of `ObjectStore`: one URL prefix. The file system is made in the process that uses it."""
+    """A backend of `ObjectStore` for one URL prefix; each process creates its own file system object."""
 
     local = False
     read_width = 24
@@ -49,14 +49,14 @@ class FsspecFolder:
         self._process = 0
 
     def below(self, folder: str) -> "FsspecFolder":
-        """A folder in it, by the same file system: making one costs more than many requests."""
+        """Return a subfolder with the same file system object: creating one costs more than many requests."""
         other = FsspecFolder(f"{self._url}/{folder}", self._access)
         fs, root = self._open()
         other._opened, other._process = (fs, f"{root}/{folder}"), self._process
         return other
 
     def create(self, key: str, data: bytes) -> bool:
-        """Whether this call made the object; False also when an earlier attempt did, whose reply was lost."""
+        """Create the object; False if it exists, even from an earlier attempt whose reply was lost."""
         fs, path = self._at(key)
         try:
             fs.pipe_file(path, data, mode="create", **self._patience(len(data)))
@@ -67,25 +67,25 @@ class FsspecFolder:
         return True
 
     def read(self, key: str) -> bytes | None:
-        """The object's bytes, None when there is none."""
+        """Return the object's bytes, or None if it does not exist."""
         fs, path = self._at(key)
         # max_concurrency=1: one GET instead of HEAD and GET.
         options = {"max_concurrency": 1} if self._is_s3 else {}
         return _unless_missing(lambda: bytes(fs.cat_file(path, **options)))
 
     def write(self, key: str, data: bytes) -> None:
-        """Make or replace the object."""
+        """Create or replace the object."""
         fs, path = self._at(key)
         fs.pipe_file(path, data, **self._patience(len(data)))
 
     def upload(self, key: str, path: Path) -> None:
-        """Make or replace the object with a copy of a file."""
+        """Create or replace the object with a copy of a file."""
         fs, target = self._at(key)
         options = {**_S3_TRANSFER, **self._patience(path.stat().st_size)} if self._is_s3 else {}
         fs.put_file(str(path), target, **options)
 
     def download(self, key: str, path: Path) -> bool:
-        """Copy the object into a file; whether there was one."""
+        """Copy the object into a file; return whether the object exists."""
         fs, source = self._at(key)
         options = _S3_TRANSFER if self._is_s3 else {}
 
@@ -96,19 +96,19 @@ class FsspecFolder:
         return _unless_missing(fetch) or False
 
     def remove(self, key: str) -> None:
-        """Delete the object if it is there."""
+        """Delete the object if it exists."""
         fs, path = self._at(key)
         _unless_missing(lambda: fs.rm_file(path))
 
     def remove_folder(self, prefix: str) -> None:
-        """Delete everything below a key prefix, one by one: not every server has S3's bulk delete."""
+        """Delete everything below a key prefix, one by one: not every server has a bulk delete."""
         keys = self.list(prefix)
         if keys:
             with ThreadPoolExecutor(min(_DELETE_WIDTH, len(keys))) as pool:
                 list(pool.map(self.remove, keys))
 
     def folders(self, prefix: str, depth: int) -> list[str]:
-        """The folders `depth` levels below a key prefix."""
+        """Return the folders `depth` levels below a key prefix."""
         if depth == 1:
             return self._folders_in(prefix)
         level = prefix.count("/") + depth + 1
@@ -123,25 +123,25 @@ class FsspecFolder:
         return [path[len(root) + 1 :] for path in paths]
 
     def list(self, prefix: str) -> list[str]:
-        """Every key below a prefix, unordered."""
+        """Return every key below a prefix, unordered."""
         fs, top = self._at(prefix)
         root = self._open()[1]
         paths = _unless_missing(lambda: cast("list[str]", fs.find(top))) or []
-        # S3 answers the object itself when the "folder" is one.
+        # S3 returns the object itself if the "folder" is an object.
         return [path[len(root) + 1 :] for path in paths if path.startswith(f"{top.rstrip('/')}/")]
 
     def first_after(self, prefix: str, key: str) -> str | None:
-        """The first key below a prefix that sorts after `key`: one request on S3, a whole LIST elsewhere."""
+        """Return the first key below a prefix after `key`: one request on S3, a full LIST elsewhere."""
         keys = self._page_after(prefix, key) if self._is_s3 else None
         later = [found for found in (self.list(prefix) if keys is None else keys) if found > key]
         return min(later, default=None)
 
     def _page_after(self, prefix: str, key: str) -> Sequence[str] | None:
-        """The first page of keys after `key`; None when the server cannot begin there."""
+        """Return the first page of keys after `key`, or None if the server ignores StartAfter."""
         fs, path = self._at(prefix)
         root = self._open()[1]
         bucket, top, _ = fs.split_path(f"{path}/")
-        inside = len(root) - len(bucket)  # what stands before our keys in the bucket's, with its slash
+        inside = len(root) - len(bucket)  # length of the prefix before our keys in the bucket, with slash
         after = f"{root[len(bucket) + 1 :]}/{key}".lstrip("/")
         page: Any = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=top, StartAfter=after)
         keys = [cast("str", item["Key"])[inside:] for item in page.get("Contents", ())]
@@ -153,7 +153,7 @@ class FsspecFolder:
         return fs, f"{root}/{key}" if key else root
 
     def _open(self) -> tuple[Any, str]:
-        # An instance that came through a fork is tied to a loop whose thread did not.
+        # After a fork, the instance is tied to an event loop whose thread does not exist in this process.
         if self._opened is None or self._process != os.getpid():
             with self._opening:
                 if self._opened is None or self._process != os.getpid():
@@ -164,7 +164,7 @@ class FsspecFolder:
     def _connect(self) -> tuple[Any, str]:
         import fsspec
 
-        library: Any = fsspec  # it has no types
+        library: Any = fsspec  # fsspec has no type hints
 
         self._access.hide_in_logs()
         options = self._access.options
@@ -176,7 +176,7 @@ class FsspecFolder:
         return fs, root.rstrip("/")
 
     def _patience(self, size_bytes: int) -> dict[str, Any]:
-        # The client's read timeout does not cover a server that never asks for the body; this does.
+        # The client's read timeout does not cover a server that never requests the body; this timeout does.
         if not self._is_s3:
             return {}
         config = self._s3_config()

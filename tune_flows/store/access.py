@@ -1,10 +1,10 @@
-"""How a storage is reached, beside its URL: options of its file system, which may hold secrets.
+"""Access options of a storage in addition to its URL: file system options, which may hold secrets.
 
 Rules of this module:
 
-- Nothing shows the options: no repr, no error, no log line, no traceback that prints local variables.
-- Only a pickle carries them, from the driver to its workers. What is stored, and what Prefect is told, holds
-  the name of the block that they come from.
+- The options never appear in a repr, an error, a log line or a traceback that prints local variables.
+- Only pickles contain them, on the way from the driver to its workers. Stored objects and data sent to
+  Prefect contain the name of the block instead.
 """
 
 import logging
@@ -21,17 +21,17 @@ T = TypeVar("T")
 _MASK = "********"
 _NO_SECRETS = frozenset({"endpoint_url", "region_name", "key", "aws_access_key_id"})
 _SHORTEST_SECRET = 6
-"""Shorter values stay in messages: taking "true" out of every text would hide what went wrong."""
+"""Shorter values are not masked: removing "true" from every message would make errors unreadable."""
 _TELLTALES = ("botocore.auth", "botocore.endpoint")
-"""Loggers that write whole requests at DEBUG, with the session token."""
+"""Loggers that write whole requests at DEBUG level, including the session token."""
 
 
 class StorageAccess:
-    """Options of the fsspec file system at a URL, and where another process finds them again.
+    """Options of the fsspec file system at a URL, and the block from which other processes load them.
 
     Args:
-        options: `key`, `secret`, `endpoint_url`, ...; none: what the environment says.
-        block: Name of the ExperimentStorage block that holds them; None: no other process finds them.
+        options: `key`, `secret`, `endpoint_url`, ...; None or empty: the settings of the environment.
+        block: Name of the ExperimentStorage block that holds them; None: other processes cannot load them.
     """
 
     __slots__ = ("_options", "_secrets", "block")
@@ -43,16 +43,16 @@ class StorageAccess:
 
     @property
     def options(self) -> dict[str, Any]:
-        """For the file system alone: never to be logged, stored or shown."""
+        """A copy of the options for the file system only; must never be logged, stored or shown."""
         return dict(self._options)
 
     @property
     def is_default(self) -> bool:
-        """Whether there is nothing but what the environment says."""
+        """Whether there are no options, so that only the settings of the environment apply."""
         return not self._options
 
     def __str__(self) -> str:
-        """What messages may say, to stand after the URL: the endpoint and the block."""
+        """Return the part that messages may show after the URL: the endpoint and the block."""
         endpoint = self._options.get("endpoint_url")
         parts = [f"endpoint {endpoint}" if endpoint else "", f"block {self.block!r}" if self.block else ""]
         about = ", ".join(part for part in parts if part)
@@ -62,11 +62,11 @@ class StorageAccess:
         return f"StorageAccess({str(self).strip(' ()')})"
 
     def guard(self, operation: Callable[[], T]) -> T:
-        """What the operation returns.
+        """Run the operation and return its result, keeping secrets out of its errors.
 
-        What it raises no longer has the local variables of the frames below, where client libraries keep
-        credentials and signed requests. An error whose text or notes hold a secret is replaced, which makes
-        it final.
+        The local variables in the traceback frames of an error are cleared, because client libraries keep
+        credentials and signed requests there. An error whose text or notes contain a secret is replaced by
+        a StorageError, which is final.
         """
         try:
             return operation()
@@ -74,10 +74,10 @@ class StorageAccess:
             replacement = self._replacement(error)
             if replacement is None:
                 raise
-        raise replacement  # out here: it must not have the error as its context
+        raise replacement  # outside `except`, so that the original error does not become its context
 
     def _replacement(self, error: Exception) -> StorageError | None:
-        """An error to raise instead, where one of the chain tells a secret."""
+        """Return an error to raise instead if one in the chain contains a secret, else None."""
         chain = list(_chain(error))
         for one in chain:
             traceback.clear_frames(one.__traceback__)
@@ -86,7 +86,7 @@ class StorageAccess:
         return None
 
     def hide_in_logs(self) -> None:
-        """From now on, client libraries log no secret of these options, at whatever level."""
+        """Mask the secrets of these options in the logs of client libraries, at every level."""
         if self._secrets:
             _masking.secrets |= self._secrets
             for name in _TELLTALES:
@@ -94,12 +94,12 @@ class StorageAccess:
 
 
 class _Masking(logging.Filter):
-    """Takes the secrets that this process uses out of what is logged."""
+    """A log filter that masks the secrets that this process uses."""
 
     secrets: frozenset[str] = frozenset()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """As `logging` asks for it."""
+        """Mask secrets in the record and keep it."""
         record.msg, record.args = _masked(record.getMessage(), self.secrets), None
         return True
 
@@ -108,13 +108,13 @@ _masking = _Masking()
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+    for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of a longer one
         text = text.replace(secret, _MASK)
     return text
 
 
 def _secrets_in(value: object, name: str = "") -> Iterator[str]:
-    """Every text in the options but those that are known to be none; also as URLs and reprs have it."""
+    """Yield every text in the options except known non-secrets, also as quoted in URLs and reprs."""
     if isinstance(value, Mapping):
         for key, item in cast("Mapping[str, object]", value).items():
             yield from _secrets_in(item, key)
@@ -126,13 +126,13 @@ def _secrets_in(value: object, name: str = "") -> Iterator[str]:
 
 
 def _told(error: BaseException) -> str:
-    """What a traceback shows of the error itself."""
+    """Return the texts that a traceback shows of the error: message, arguments and notes."""
     notes: object = getattr(error, "__notes__", ())
     return f"{error}{error.args}{notes}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it came from."""
+    """Yield the error and all its causes and contexts."""
     todo, seen = [error], set[int]()
     while todo:
         one = todo.pop()
@@ -143,4 +143,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 ENVIRONMENT = StorageAccess()
-"""As the environment says: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, an instance's role, ..."""
+"""Environment settings: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, an instance's role, ..."""

@@ -1,9 +1,9 @@
-"""Checkpoints of trials: directories, stored file by file, whole or not there.
+"""Checkpoints of trials: directories, stored file by file; a checkpoint is complete or does not exist.
 
-Each save goes into a fresh folder `ckpt/<trial>/<lease>-<uuid>/`: the files first, MANIFEST.json with their
-sizes and checksums last. What commits it is the journal record that holds the returned reference; a folder
-that no record names is an orphan once the lease in its name is over. A reference is relative to the
-experiment's URL, so that an experiment can move.
+Each save uses a new folder `ckpt/<trial>/<lease>-<uuid>/`: the files first, MANIFEST.json with their sizes
+and checksums last. A checkpoint is committed by the journal record with the returned reference; a folder
+that no record names is an orphan once the lease in its name has ended. A reference is relative to the
+experiment's URL, so that an experiment can be moved.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ __all__ = ["CHECKPOINT_PREFIX", "CheckpointStore"]
 CHECKPOINT_PREFIX = "ckpt"
 _MANIFEST = "MANIFEST.json"
 _WIDTH = 8
-# Up to this size a file is read once and sent from memory; eight of them travel at a time.
+# Up to this size a file is read once and sent from memory; up to eight are sent in parallel.
 _IN_MEMORY_BYTES = 4 * 2**20
 _TRIAL_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,200}")
 _REF_PATH = re.compile(rf"{CHECKPOINT_PREFIX}/([A-Za-z0-9._-]+)/(?:([0-9]+)-)?[0-9a-f]{{32}}")
@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 
 class CheckpointStore:
-    """Saves, restores and deletes checkpoint directories under one experiment; made for use inside workers.
+    """Saves, restores and deletes the checkpoint directories of one experiment; for use inside workers.
 
-    Its pickle carries what `access` holds, to those workers.
+    Its pickle contains the options of `access`, so that workers can use them.
 
     Args:
         url: The experiment's URL.
@@ -51,18 +51,18 @@ class CheckpointStore:
     def save(
         self, trial_id: str, iteration: int, source: Path, *, lease: int | None = None
     ) -> dict[str, Any]:
-        """Store a directory, which must not change meanwhile; a small JSON reference to it.
+        """Store a directory, which must not change meanwhile; return a small JSON reference to it.
 
         Symbolic links are followed. Empty directories are kept; modes and times are not.
 
         Args:
-            trial_id: Whose checkpoint it is.
+            trial_id: ID of the trial.
             iteration: The trial's iteration.
             source: The directory.
-            lease: Number of the trial's lease that saves; None: the folder is never taken for an orphan.
+            lease: Number of the trial's lease that saves; None: the folder never counts as an orphan.
 
         Raises:
-            StorageError: The storage refused or did not answer, or `source` is no directory.
+            StorageError: The storage refused or did not answer, or `source` is not a directory.
         """
         if not _TRIAL_ID.fullmatch(trial_id):
             raise InvalidParameter.of("trial_id", trial_id, "1 to 200 letters, digits, '.', '_' or '-'")
@@ -87,11 +87,11 @@ class CheckpointStore:
         }
 
     def restore(self, ref: Mapping[str, Any], target: Path) -> None:
-        """Bring a checkpoint back into the directory `target`, made if need be, every file verified.
+        """Restore a checkpoint into the directory `target`, created if necessary, and verify every file.
 
         Raises:
-            CorruptJournalError: The manifest or a file is not what was saved; it is named. Final.
-            StorageError: The manifest or a file is gone, or the storage did not answer.
+            CorruptJournalError: The manifest or a file (named) differs from what was saved. Final.
+            StorageError: The manifest or a file is missing, or the storage did not answer.
         """
         path = _ref_path(ref)
         key = f"{path}/{_MANIFEST}"
@@ -108,22 +108,22 @@ class CheckpointStore:
         _side_by_side(lambda file: self._fetch(path, file, target), files)
 
     def delete(self, ref: Mapping[str, Any]) -> None:
-        """Delete a checkpoint, its manifest first; none there is fine."""
+        """Delete a checkpoint, its manifest first, if it exists."""
         self._delete(_ref_path(ref))
 
     def abandon_after(self, after_s: float = 0.0) -> None:
-        """As `ObjectStore.abandon_after`."""
+        """Stop retrying after `after_s` seconds, as `ObjectStore.abandon_after` does."""
         self._store.abandon_after(after_s)
 
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:
-        """Delete what dead attempts left and no reference names; how many folders that were.
+        """Delete folders of ended leases that no reference names; return the number of folders.
 
-        Safe beside live workers and other drivers: a lease is committed before its worker starts, so numbers
-        above those in `ended` are never touched, nor are trials that are not in it.
+        Safe while workers and other drivers run: a lease is committed before its worker starts. Leases with
+        numbers above those in `ended`, and trials that are not in it, are never touched.
 
         Args:
             keep: `path` of every reference in the experiment's state, of all trials.
-            ended: By trial, its newest lease of which no checkpoint can be committed any more: for a driver
+            ended: By trial, its newest lease from which no checkpoint can be committed any more: for a driver
                 that has just taken over and has launched nothing yet, the newest lease of each trial.
 
         Raises:
@@ -179,7 +179,7 @@ def _side_by_side(work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
 
 
 def _tree(source: Path) -> tuple[list[str], list[str]]:
-    """Files and empty directories below `source`, relative, with `/`, sorted."""
+    """Return the files and the empty directories below `source`: relative paths with `/`, sorted."""
     if not source.is_dir():
         raise StorageError(f"{source}: expected a directory to store as checkpoint, found none.")
     files: list[str] = []

@@ -1,12 +1,12 @@
-"""Two notes beside the log: how the newest session is run, and that its driver is asked to end it.
+"""Two control files next to the log: the settings of the newest session, and a request to stop it.
 
-Neither is history: the state follows from the log alone, and an experiment without them is whole.
+Neither is part of the history: the state follows from the log alone, and the files may be missing.
 
 Rules of this module:
 
-- A request names the epoch of the driver that it is for. No other driver looks for it, so one that was never
-  answered stops nobody later.
-- The driver removes the request when it has heard it: that is its answer.
+- A stop request names the epoch of the driver that it addresses. Other drivers do not look for it, so an
+  unanswered request does not stop a later session.
+- The driver acknowledges the request by removing it.
 """
 
 import time
@@ -34,22 +34,22 @@ STOP_PREFIX = "stop"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How a driver runs the experiment."""
+    """The settings with which a driver runs the experiment."""
 
     epoch: int
-    """Of the driver that wrote it."""
+    """Epoch of the driver that wrote it."""
     writer: str
     """Host and process of that driver."""
     settings: dict[str, Any]
-    """JSON values, as the layer above gave them."""
+    """JSON values, as passed in by the layer above."""
 
 
 def write_session(store: ObjectStore, session: Session, *, at: float | None = None) -> None:
-    """Say how the newest session is run; what the session before said is replaced.
+    """Write the session file, replacing that of the previous session.
 
     Args:
         store: The experiment's objects.
-        session: What to say.
+        session: The content to write.
         at: Seconds since 1970; None: now.
 
     Raises:
@@ -60,10 +60,10 @@ def write_session(store: ObjectStore, session: Session, *, at: float | None = No
 
 
 def read_session(store: ObjectStore) -> Session | None:
-    """How the newest session is run; None: it did not say.
+    """Return the settings of the newest session, or None if there is no session file.
 
     Raises:
-        CorruptJournalError: The note is torn, foreign or of a newer format. Final.
+        CorruptJournalError: The file is torn, foreign or of a newer format. Final.
         StorageError: The storage refused or did not answer.
     """
     data = store.get(SESSION_KEY)
@@ -78,16 +78,16 @@ def read_session(store: ObjectStore) -> Session | None:
 
 
 def request_stop(store: ObjectStore, epoch: int, *, who: str, at: float | None = None) -> bool:
-    """Ask the driver of `epoch` to end its session in order.
+    """Ask the driver of `epoch` to end its session gracefully.
 
     Args:
         store: The experiment's objects.
-        epoch: Of the driver.
-        who: Who asks, for its log and the journal.
+        epoch: Epoch of the driver.
+        who: Who asks, for the driver's log and the journal.
         at: Seconds since 1970; None: now.
 
     Returns:
-        False: somebody has asked before, and was not heard yet.
+        False if an earlier request is still pending.
 
     Raises:
         StorageError: The storage refused or did not answer.
@@ -97,7 +97,7 @@ def request_stop(store: ObjectStore, epoch: int, *, who: str, at: float | None =
 
 
 def read_stop_request(store: ObjectStore, epoch: int) -> str | None:
-    """Who asks the driver of `epoch` to end its session; None: nobody does, or was heard.
+    """Return who asks the driver of `epoch` to end its session, or None if no request is pending.
 
     Raises:
         CorruptJournalError: The request is torn, foreign or of a newer format. Final.
@@ -111,7 +111,7 @@ def read_stop_request(store: ObjectStore, epoch: int) -> str | None:
 
 
 def remove_stop_request(store: ObjectStore, epoch: int) -> None:
-    """It was heard, or is withdrawn; none there is fine.
+    """Delete the stop request, to acknowledge or withdraw it, if it exists.
 
     Raises:
         StorageError: The storage refused or did not answer.

@@ -1,4 +1,4 @@
-"""Which experiments lie at a storage URL, for somebody who looks for one in the wrong place."""
+"""List the experiments at a storage URL, to suggest names when the requested one does not exist there."""
 
 from difflib import SequenceMatcher
 
@@ -14,9 +14,9 @@ _ASKED_PER_FOUND = 4
 def experiments_in(
     url: str, *, access: StorageAccess = ENVIRONMENT, like: str = "", at_most: int = 5
 ) -> list[str]:
-    """Names of some experiments right below a storage URL, those most like `like` first.
+    """Return names of experiments directly below a storage URL, those most similar to `like` first.
 
-    Costs one LIST of the names in the folder and a few GETs; nothing is tried a second time.
+    Costs one LIST of the names in the folder and a few GETs; nothing is retried.
 
     Raises:
         StorageError: The storage refused or did not answer.

@@ -1,7 +1,7 @@
-"""One object of the log: its key, its encoding, and what may follow what.
+"""Entries of the log: their keys, their encoding, and the checks of their order.
 
-An entry is one commit of one driver. The fence entry with which a driver takes over opens its epoch; the data
-entries of that epoch carry the same writer. `LogCursor` refuses an entry that does not continue the log.
+An entry is one commit of one driver. A driver takes over with a fence entry, which starts its epoch; the data
+entries of that epoch have the same writer. `LogCursor` rejects an entry that does not continue the log.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ Kind = Literal["fence", "data"]
 
 
 def entry_key(seq: int) -> str:
-    """The key of entry number `seq`, counted from 1."""
+    """Return the key of entry number `seq`, counted from 1."""
     return f"{LOG_PREFIX}/{seq:012d}.jsonl"
 
 
 def encode_records(records: list[dict[str, Any]]) -> bytes:
-    """JSON lines. ValueError or TypeError for what is not strict JSON."""
+    """Encode records as JSON lines; raise ValueError or TypeError for values that are not strict JSON."""
     return b"".join([encode_json(record) + b"\n" for record in records])
 
 
@@ -31,12 +31,12 @@ class Entry:
     """One entry of the log.
 
     Attributes:
-        seq: Place in the log, from 1.
-        epoch: Number of the driver that wrote it, from 1; a driver that takes over adds one.
+        seq: Position in the log, from 1.
+        epoch: Epoch of the driver that wrote it, from 1; each takeover adds one.
         kind: `fence` for a takeover, `data` for a commit.
-        at: When it was written, seconds since 1970, by the writer's clock.
-        records: What was committed; empty in a fence.
-        writer: Who wrote it: the name given to `Journal.open` and a random part.
+        at: Time of writing, seconds since 1970, by the writer's clock.
+        records: The committed records; empty in a fence.
+        writer: The driver that wrote it: the name given to `Journal.open` plus a random part.
     """
 
     seq: int
@@ -49,10 +49,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
-    """An entry whose head is checked and whose records are still bytes.
+    """An entry with a checked head, whose records are not decoded yet.
 
-    `experiment` is the checksum of the header that the log belongs to. Each driver says it once: in its
-    fence, or in its first data entry when the header came only then. Empty elsewhere.
+    `experiment` is the checksum of the header that the log belongs to. Each driver writes it once: in its
+    fence, or in its first data entry if the header did not exist before. It is empty in all other entries.
     """
 
     seq: int
@@ -65,7 +65,7 @@ class StoredEntry:
     experiment: str = ""
 
     def encode(self, *, compress: bool = True) -> bytes:
-        """The object's bytes; `compress`: gzip where it is large."""
+        """Return the bytes of the object; with `compress`, a large one is compressed with gzip."""
         head = {
             "kind": self.kind,
             "seq": self.seq,
@@ -80,10 +80,10 @@ class StoredEntry:
 
     @classmethod
     def decode(cls, data: bytes, *, seq: int, where: str) -> "StoredEntry":
-        """The entry in the object `where`, which must be number `seq`.
+        """Decode the entry from the bytes of the object `where`, which must be number `seq`.
 
         Raises:
-            CorruptJournalError: Torn, changed, foreign, in the wrong place, or of a newer format. Final.
+            CorruptJournalError: The entry is torn, changed, foreign, misplaced or of a newer format. Final.
         """
         head, body = decode_envelope(data, where=where)
         kind, epoch, writer, at, count = (head.get(name) for name in ("kind", "epoch", "writer", "at", "n"))
@@ -102,21 +102,21 @@ class StoredEntry:
         return cls(seq, epoch, kind, float(at), writer, count, body, experiment)
 
     def entry(self) -> Entry:
-        """With the records decoded."""
+        """Return the entry with its records decoded."""
         records = cast("list[dict[str, Any]]", [decode_json(line) for line in self.body.split(b"\n")[:-1]])
         return Entry(self.seq, self.epoch, self.kind, self.at, records, self.writer)
 
 
 @dataclass(slots=True)
 class LogCursor:
-    """Where a log has got to: what the next entry must be.
+    """A position in a log, which determines what the next entry must be.
 
     Attributes:
-        next_seq: The first free place as far as is known.
+        next_seq: The first position that is free, as far as is known.
         epoch: Epoch of the newest driver; 0 before the first.
-        writer: That driver.
-        holds_data: Whether anything was committed yet.
-        experiment: Checksum of the header, as the newest driver said it; empty while it has not.
+        writer: Writer of that epoch.
+        holds_data: Whether any data entry exists.
+        experiment: Checksum of the header, as written by the newest driver; empty until it has written it.
     """
 
     next_seq: int = 1
@@ -126,10 +126,10 @@ class LogCursor:
     experiment: str = ""
 
     def accept(self, entry: StoredEntry, *, where: str) -> None:
-        """Go on by one entry.
+        """Advance by one entry.
 
         Raises:
-            CorruptJournalError: It does not continue this log; nothing is changed. Final.
+            CorruptJournalError: The entry does not continue this log; the cursor is unchanged. Final.
         """
         if entry.seq != self.next_seq:
             raise CorruptJournalError(f"{where}: got entry {entry.seq}, expected {self.next_seq}.")

@@ -5,9 +5,9 @@ r"""The envelope of every stored document: one JSON line with version and checks
     {...}\n
 
 The checksum covers all bytes of the object with `,"sha256":"..."` taken out of its first line, so that no
-flipped bit, lost tail or appended rubbish goes unnoticed. Strict JSON in ASCII. Large documents are gzip,
-under the same key; the first two bytes tell. All versions share this envelope, so that a newer document can
-be told from a damaged one.
+flipped bit, lost tail or appended data goes unnoticed. Text is strict JSON in ASCII. Large documents are
+gzipped under the same key; the first two bytes show it. All versions share this envelope, so that a newer
+document can be distinguished from a damaged one.
 """
 
 import gzip
@@ -37,64 +37,64 @@ _SEAL_LENGTH = len(_SEAL_START) + 64 + 2
 
 
 class EncodedJson(bytes):
-    """Text of `encode_json` that stands for its value where `encode_gradually` meets it."""
+    """Output of `encode_json`, which `encode_gradually` copies in place of the value."""
 
 
 class NewerFormatError(CorruptJournalError):
-    """A whole object of a format that this release does not know. Final for this release."""
+    """An undamaged object in a format that this release does not know. Final for this release."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once: json.dumps with options builds an encoder for each call, which costs more than a small record.
+# Created once: json.dumps with options builds an encoder for each call, which costs more than a small record.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def encode_json(value: object) -> bytes:
-    """One line of strict JSON in ASCII.
+    """Encode a value as one line of strict JSON in ASCII.
 
     Raises:
-        ValueError: A number is NaN or infinite: encode it before it comes here.
-        TypeError: A value is none of JSON's.
+        ValueError: A number is NaN or infinite; the caller must encode it first.
+        TypeError: A value has no JSON form.
     """
     return _encode(value).encode("ascii")
 
 
 def decode_json(text: bytes) -> object:
-    """The value of one line; ValueError for anything but strict JSON."""
+    """Decode one line of JSON; raise ValueError for anything but strict JSON."""
     return _decode(text.decode("ascii"))
 
 
 def encode_envelope(head: dict[str, Any], body: bytes = b"", *, compress: bool = False) -> bytes:
-    """The bytes of a document.
+    """Return the bytes of a document.
 
     Args:
-        head: What the first line holds besides version and checksum.
+        head: The fields of the first line besides version and checksum.
         body: JSON lines, each with its newline.
-        compress: Whether it may become gzip when it is large.
+        compress: Whether a large document is compressed with gzip.
     """
     first = encode_json({"v": FORMAT_VERSION, **head})[:-1]
     digest = hashlib.sha256(b"%b}\n%b" % (first, body)).hexdigest().encode()
     data = b'%b%b%b"}\n%b' % (first, _SEAL_START, digest, body)
     if compress and len(data) >= GZIP_FROM_BYTES:
-        # No time stamp: the same content is the same bytes, which recognising one's own write relies on.
+        # No time stamp: equal content must give equal bytes, by which `create` recognises its own write.
         return gzip.compress(data, compresslevel=6, mtime=0)
     return data
 
 
 def decode_envelope(data: bytes, *, where: str, kind: str | None = None) -> tuple[dict[str, Any], bytes]:
-    """Head and body of a document that is proven whole.
+    """Verify a document and return its head and body.
 
     Args:
         data: The stored bytes.
         where: Path or URL of the object, for the message.
-        kind: What its `kind` must be; None: any.
+        kind: The required `kind`; None: any.
 
     Raises:
-        CorruptJournalError: Torn, flipped, foreign, or of a newer format (whole: `NewerFormatError`). Final.
+        CorruptJournalError: Torn, changed, foreign or of a newer format (`NewerFormatError` if whole). Final.
     """
     first, body = _split(_unzipped(data, where), where)
     try:
@@ -135,7 +135,7 @@ def _require_version(version: object, where: str, *, whole: bool) -> None:
     if type(version) is not int or version < 1:
         raise _corrupt(where, f"it has no format version (v is {version!r})")
     if version > FORMAT_VERSION:
-        # Said of a damaged one too: it may be no newer than a flipped bit, but also more than damaged.
+        # Also for a damaged one: the version may be a flipped bit, but it may also be truly newer.
         raise (NewerFormatError if whole else CorruptJournalError)(
             f"{where}: written in format {version}, this library reads up to {FORMAT_VERSION}: a newer "
             "tune_flows wrote it. Install that release or a later one."

@@ -1,7 +1,7 @@
-"""What an error of a file system or of S3 means: taken, missing, final, or worth another try.
+"""Classify errors of a file system or of S3: key taken, object missing, final, or retryable.
 
 Servers and fsspec disagree on exception types (a refused create is FileExistsError from one S3 server and
-OSError(EINVAL) from another), so the HTTP status and S3's error code decide wherever there are any.
+OSError(EINVAL) from another), so the HTTP status and S3's error code take precedence where available.
 """
 
 import errno
@@ -24,7 +24,7 @@ _FINAL_BOTO = {
     "ParamValidationError": "S3 does not accept such a bucket name or key: correct storage_path",
     "InvalidRegionError": "no such region: correct AWS_DEFAULT_REGION",
 }
-# Answers with a status that says "your fault", though a second try usually works.
+# Codes sent with a 4xx status, although a retry usually succeeds.
 _RETRYABLE_CODES = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _CLIENT_MODULES = frozenset({"botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"})
@@ -40,21 +40,21 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 
 
 def is_taken(error: BaseException) -> bool:
-    """Whether the error says that an object of this name is already there."""
+    """Return whether the error means that the object already exists."""
     return isinstance(error, FileExistsError) or _answer(error)[0] == 412
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether the error says that there is no such object (in a bucket that does exist)."""
+    """Return whether the error means that the object does not exist (in an existing bucket)."""
     return isinstance(error, FileNotFoundError) and _answer(error)[1] != "NoSuchBucket"
 
 
 def final_reason(error: BaseException, *, local: bool) -> str | None:
-    """Why another try cannot help, with what to do; None for an error that may pass.
+    """Return why a retry cannot help and what to do about it, or None for a retryable error.
 
     Args:
-        error: What the attempt raised.
-        local: Whether the attempt was on a local file system, where few errors pass by themselves.
+        error: The exception raised by the attempt.
+        local: Whether the attempt was on a local file system, where few errors are transient.
     """
     if local:
         return _local_reason(error)
@@ -72,8 +72,8 @@ def final_reason(error: BaseException, *, local: bool) -> str | None:
         return "there is no such object or bucket: correct storage_path"
     if isinstance(error, OSError | TimeoutError | EOFError):
         return None
-    # What the S3 client raises for a broken connection or a mangled reply shares no base class that could be
-    # named without importing it; a plain bug, however, would only burn the whole budget.
+    # The S3 client's errors for a broken connection or a malformed reply have no common base class available
+    # without importing it. Other errors are probably bugs, which retries would not fix.
     module = type(error).__module__.partition(".")[0]
     return None if module in _CLIENT_MODULES else "unexpected error"
 
@@ -112,7 +112,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _answer(error: BaseException) -> tuple[int | None, str]:
-    """HTTP status and S3 error code of the reply behind an error, as botocore hands them over."""
+    """Return the HTTP status and the S3 error code of the reply that botocore attached to an error."""
     for cause in _chain(error):
         response: object = getattr(cause, "response", None)
         if isinstance(response, dict):

@@ -1,4 +1,4 @@
-"""The experiment's header: one object, written once; the experiment exists when it does."""
+"""The experiment's header: one object, written once; the experiment exists if and only if it exists."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,13 +14,13 @@ HEADER_KEY = "experiment.json"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header as it is stored.
+    """A stored header.
 
     Attributes:
-        content: What the layer above stored.
-        sha256: The document's checksum, which tells this experiment from every other one.
-        library: Version of tune_flows that began the experiment.
-        created_at: When that was, seconds since 1970, by the writer's clock.
+        content: The content stored by the layer above.
+        sha256: The document's checksum, which identifies the experiment.
+        library: Version of tune_flows that created the experiment.
+        created_at: Time of creation, seconds since 1970, by the writer's clock.
     """
 
     content: dict[str, Any]
@@ -30,16 +30,16 @@ class Header:
 
 
 def create_header(store: ObjectStore, content: dict[str, Any], *, created_at: float) -> bool:
-    """Make the header; whether it is there with this content."""
+    """Create the header; return whether it now exists with this content."""
     head = {"kind": "experiment", "library": _library_version(), "created_at": created_at}
     return store.create(HEADER_KEY, encode_envelope({**head, "header": content}))
 
 
 def read_header(store: ObjectStore) -> Header | None:
-    """The header, None when there is no experiment.
+    """Return the header, or None if there is no experiment.
 
     Raises:
-        CorruptJournalError: It is torn, foreign or of a newer format. Final.
+        CorruptJournalError: The header is torn, foreign or of a newer format. Final.
     """
     data = store.get(HEADER_KEY)
     if data is None:
@@ -55,7 +55,7 @@ def read_header(store: ObjectStore) -> Header | None:
 
 
 def _library_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # 14 ms that only a new experiment pays
+    from importlib.metadata import PackageNotFoundError, version  # 14 ms, only for new experiments
 
     try:
         return version("tune_flows")

@@ -2,11 +2,11 @@
 
 Rules (docs/journal-format.md has the bytes):
 - An experiment exists if and only if `experiment.json` exists. Fences without it are harmless.
-- Opening claims an epoch: the new driver creates a fence in the next free place. The driver before it loses
-  its next append to that fence and stops. No clock and no lock service takes part.
+- Opening claims an epoch: the new driver creates a fence at the next free position. The next append of the
+  previous driver fails because of that fence, and it stops. No clock and no lock service is involved.
 - Appends are strictly sequential, one object each; one whose outcome is unknown can only be repeated.
-- What was read is proven whole; anything else is an error that names the object, never an empty journal.
-- A snapshot stands for the entries up to one of them; reading begins after the newest that is usable.
+- Everything read is verified; damage is an error that names the object, never an empty journal.
+- A snapshot replaces the entries up to a certain one; reading begins after the newest usable snapshot.
 """
 
 import logging
@@ -38,10 +38,10 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The history of one experiment; made by `Journal.open` or `Journal.read`.
+    """The history of one experiment; created by `Journal.open` or `Journal.read`.
 
-    What survives a restart: the header, every entry whose `append` returned, and the two newest snapshots.
-    What raised StorageError may have survived too.
+    These survive a restart: the header, every entry whose `append` returned, and the two newest snapshots.
+    An entry whose `append` raised StorageError may survive too.
     """
 
     def __init__(self, store: ObjectStore, header: Header | None, *, whole: bool = False) -> None:
@@ -49,20 +49,20 @@ class Journal:
         self._header = header
         self._chain = LogCursor()
         self._fence_seq: int | None = None
-        """Number of the fence with which this driver took over; None: a view."""
+        """Number of the fence with which this driver took over; None: a read-only view."""
         self._snapshot: Snapshot | None = None
         self._looked_for_snapshot = whole
         self._kept_snapshots: list[int] = []
-        """Numbers of the newest usable ones, as far as this driver has read or written them."""
+        """Entry numbers of the newest usable snapshots that this driver has read or written."""
         self._replay: list[StoredEntry] | None = None
         self._keeps = False
         self._seen: tuple[LogCursor, list[StoredEntry]] | None = None
-        """Of a view that keeps what it reads: where the log had got to, and the entries up to there."""
+        """For a view that keeps what it reads: the position reached in the log, and the entries up to it."""
         self._given: LogCursor | None = None
-        """How far `read_new` has got."""
+        """The position that `read_new` has reached."""
         self._lock = threading.Lock()
         self._fenced: str | None = None
-        # Records and object of an append that may have arrived.
+        # Encoded records and object bytes of an append whose outcome is unknown.
         self._in_doubt: tuple[bytes, bytes] | None = None
         self._packer = Packer()
         self._to_pack: list[list[StoredEntry]] = []
@@ -71,13 +71,13 @@ class Journal:
     def open(
         cls, store: ObjectStore, *, writer: str, at: float | None = None, seen: "Journal | None" = None
     ) -> "Journal":
-        """Take the experiment over: read from the newest snapshot to the end and claim the next epoch.
+        """Take over the experiment: read from the newest snapshot to the end and claim the next epoch.
 
         Args:
             store: The experiment's objects.
-            writer: Who opens it (host and process), for people who read the log.
+            writer: Name of the driver (host and process), for people who read the log.
             at: Time of the takeover, seconds since 1970; None: now.
-            seen: A view that keeps entries (`read`): what it has read is not read again.
+            seen: A view made by `read` with `keep`; entries that it has read are not read again.
 
         Raises:
             ExperimentFenced: Another driver took it over at the same moment. Final.
@@ -100,28 +100,28 @@ class Journal:
             journal._pack_later(entry)
         journal._fence_seq = journal._chain.next_seq - 1
         if journal._header is None:
-            journal._header = read_header(store)  # another driver may have begun it just before the fence
+            journal._header = read_header(store)  # another driver may have created it just before the fence
         return journal
 
     @classmethod
     def read(cls, store: ObjectStore, *, whole: bool = False, keep: bool = False) -> "Journal":
-        """A view that takes nothing over and writes nothing; the experiment may be running.
+        """Return a read-only view, which does not take over the experiment; the experiment may be running.
 
         Args:
             store: The experiment's objects.
-            whole: Whether `entries` begins with the very first one, whatever snapshots there are.
-            keep: Whether what `entries` reads is kept, for `open`.
+            whole: Whether `entries` begins with the very first entry, even if there are snapshots.
+            keep: Whether to keep the entries read by `entries`, for `open`.
         """
         journal = cls(store, read_header(store), whole=whole)
         journal._keeps = keep
         return journal
 
     def discard(self) -> None:
-        """Remove this driver's history for good, in an order in which each part that is left can be opened.
+        """Delete the experiment's history and header permanently; it can be opened at every step in between.
 
         Raises:
-            ExperimentFenced: Another driver has taken it over; what that one has found stays. Final.
-            StorageError: The storage refused or did not answer within the budget; some may be removed.
+            ExperimentFenced: Another driver has taken over; the objects that it has found are kept. Final.
+            StorageError: The storage refused or did not answer within the budget; some may be deleted.
         """
         self.require_ownership()
         self._store.delete_prefix(SNAPSHOT_PREFIX)
@@ -136,37 +136,37 @@ class Journal:
     def _remove(self, key: str, seq: int) -> None:
         """Remove entry `seq`, which is the last one, or the header (0) of an empty log.
 
-        Who takes over at this moment first makes its fence in the next place, then looks for the object
-        (`claim`). This looks for the fence when the object is gone: one of the two learns of the other.
+        A driver that takes over at this moment first creates its fence at the next position, then checks for
+        the object (`claim`). This method deletes it, then checks for the fence: one of them sees the other.
         """
         data, following = self._store.get(key), entry_key(seq + 1)
         self._store.delete(key)
         if self._store.get(following) is None:
             return
         if seq == 0 and not occupant(self._store, 1).experiment:
-            return  # it came when the name was free
+            return  # the fence of a driver that found no experiment under this name
         if data is not None:
             self._store.create(key, data)
         raise ExperimentFenced(_taken_while_removed(self._store.url_of(following)))
 
     @property
     def header(self) -> dict[str, Any] | None:
-        """What `create_header` was given, by whoever was first; None: there is no experiment yet."""
+        """The content given to the first `create_header`, by any driver; None: there is no experiment yet."""
         return None if self._header is None else self._header.content
 
     @property
     def epoch(self) -> int:
-        """The epoch this journal writes in; 0 for a view."""
+        """The epoch in which this journal writes; 0 for a view."""
         return self._chain.epoch
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What stands for the entries before those of `entries`; None: nothing does, they are all there.
+        """The snapshot that replaces the entries before those of `entries`; None: `entries` has all of them.
 
-        The newest usable one when this journal was opened; a view looks for it when first asked.
+        The newest usable one when this journal was opened; a view searches for it on first access.
 
         Raises:
-            CorruptJournalError: A snapshot is of a newer format, or the log before it was lost. Final.
+            CorruptJournalError: A snapshot is of a newer format, or its entry is missing or damaged. Final.
         """
         if not self._looked_for_snapshot:
             if self._header is not None:
@@ -175,9 +175,9 @@ class Journal:
         return self._snapshot
 
     def create_header(self, content: dict[str, Any], *, at: float | None = None) -> bool:
-        """Begin the experiment. True: it is begun with this content.
+        """Create the experiment; return whether its header now has this content.
 
-        False: another driver began it first; `header` is now that one's content, to be compared as on resume.
+        False: another driver created it first; `header` is now its content, to be compared as on resume.
         """
         self._require_owned()
         won = create_header(self._store, content, created_at=time.time() if at is None else at)
@@ -185,12 +185,12 @@ class Journal:
         return won
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry after `snapshot` so far, in order, fences included.
+        """Yield every existing entry after `snapshot`, in order, including fences.
 
         Raises:
             CorruptJournalError: An object is missing, torn, foreign or of a newer format. Final.
         """
-        # A driver has just read the log to claim its epoch; the first append lets go of that copy.
+        # A driver has just read the log to claim its epoch; the first append releases that copy.
         chain, seen = self._start(), list[StoredEntry]()
         for entry in read_forward(self._store, chain) if self._replay is None else self._replay:
             self._require_same(entry)
@@ -201,15 +201,15 @@ class Journal:
             self._seen = chain, seen
 
     def read_new(self, *, up_to: int | None = None) -> Iterator[Entry]:
-        """Every entry that this has not given yet: at first those of `entries`, later what has come since.
+        """Yield every entry not yet yielded by this method: first those of `entries`, later the new ones.
 
-        One counts as given when the next is asked for: what its reader could not take comes again.
+        An entry counts as yielded once the next is requested; if the caller fails on it, it is yielded again.
 
         Args:
-            up_to: Number of the last entry; None: all there are.
+            up_to: Number of the last entry to yield; None: no limit.
 
         Raises:
-            CorruptJournalError: As `entries`.
+            CorruptJournalError: As for `entries`.
         """
         self._given = self._given or self._start()
         chain = replace(self._given)
@@ -221,19 +221,19 @@ class Journal:
             self._given = replace(chain)
 
     def append(self, records: list[dict[str, Any]], *, at: float) -> int:
-        """Commit the records as one entry; its number, once it is durable.
+        """Commit the records as one entry; return its number once it is durable.
 
-        After a StorageError the outcome is unknown: append the same records again, which commits them once.
+        After a StorageError the outcome is unknown: append the same records again; they are committed once.
 
         Args:
-            records: JSON values only; NaN and infinity are encoded before.
+            records: JSON values only; the caller must encode NaN and infinity.
             at: Time of the commit, seconds since 1970.
 
         Raises:
             ExperimentFenced: Another driver has taken over. Final.
-            StorageError: The storage refused or did not answer within the budget, or these are other records
-                than those whose append is in doubt.
-            CorruptJournalError: Something else lies in the next place. Final.
+            StorageError: The storage refused or did not answer within the budget, or the records differ from
+                those of an earlier append with unknown outcome.
+            CorruptJournalError: The next position holds an unexpected object. Final.
             ValueError: A record is not strict JSON; nothing was written.
         """
         with self._lock:
@@ -260,24 +260,24 @@ class Journal:
 
     @property
     def can_pack(self) -> bool:
-        """Whether `write_packs` has something to write."""
+        """Whether there are full blocks for `write_packs` to write."""
         return bool(self._to_pack)
 
     def write_packs(self) -> None:
-        """Store full blocks of entries as packs too, for quick reading. May run beside `append`.
+        """Store full blocks of entries also as packs, for fast reading. May run concurrently with `append`.
 
         Raises:
-            StorageError: The storage refused or did not answer within the budget; the journal does without.
+            StorageError: The storage refused or did not answer within the budget; the journal stays intact.
         """
         blocks, self._to_pack = self._to_pack, []
         for block in blocks:
             create_pack(self._store, block)
 
     def require_ownership(self) -> None:
-        """Make sure that nobody has taken over since the last append; one read.
+        """Check that no other driver has taken over since the last append; costs one read.
 
         Raises:
-            ExperimentFenced: Another driver has. Final.
+            ExperimentFenced: Another driver has taken over. Final.
             StorageError: The storage refused or did not answer within the budget.
         """
         with self._lock:
@@ -287,19 +287,19 @@ class Journal:
                 self._raise_fenced(seq)
 
     def write_snapshot(self, content: dict[str, Any], *, seq: int, at: float | None = None) -> None:
-        """Store what everything up to and including entry `seq` stands for. May run beside `append`.
+        """Store the state after entry `seq` as a snapshot. May run concurrently with `append`.
 
-        Once it is durable, all but the two newest snapshots are deleted; that this fails is only logged.
+        Once it is durable, all but the two newest snapshots are deleted; failures of that are only logged.
 
         Args:
-            content: JSON values only, which must not change meanwhile.
-            seq: What `append` returned to this driver, or the number of its fence.
+            content: The state: JSON values only, which must not change meanwhile.
+            seq: A number that `append` returned to this driver, or the number of its fence.
             at: Time of writing, seconds since 1970; None: now.
 
         Raises:
-            ExperimentFenced: Another driver has taken over, as an append found out. Final.
+            ExperimentFenced: An append has found that another driver has taken over. Final.
             StorageError: The storage refused or did not answer within the budget.
-            InvalidParameter: This driver has no such entry, so that it cannot say whose it is. Final.
+            InvalidParameter: Entry `seq` is not one of this driver's entries. Final.
             ValueError: The content is not strict JSON; nothing was written.
         """
         first = self._require_owned()
@@ -366,9 +366,9 @@ class Journal:
         return self._header
 
     def _require_same(self, entry: StoredEntry) -> None:
-        """Refuse an entry that was not made under this header."""
+        """Reject an entry that was written under another header."""
         if entry.kind == "fence" and not entry.experiment:
-            return  # of a driver that found no experiment yet
+            return  # the driver found no experiment yet
         header = self._require_header()
         if entry.experiment not in ("", header.sha256):
             raise CorruptJournalError(

@@ -1,4 +1,4 @@
-"""Where an experiment lies: the storage URL, the experiment's name, and what may stand in either."""
+"""The location of an experiment: storage URL and experiment name, and the validation of both."""
 
 import os
 import re
@@ -26,25 +26,25 @@ _EXAMPLES = "Examples: '/data/tuning', 's3://bucket/tuning', 'gs://bucket/tuning
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 CREDENTIALS_IN_URL = r"(?!\s*(?:file|local):///)[^/]*:/+[^/:]*:[\s\S]*@"
-"""How a URL with a password begins: a colon before the path, and an @ anywhere after it.
+"""Matches the start of a URL with a password: a colon before the path, and an @ anywhere after it.
 
-The password may have slashes that are not encoded. Such a URL cannot be told from one with a port and an @ in
-its path, which is refused too. JavaScript, of the run form, has to understand the expression as well.
+The password may contain unencoded slashes. A URL with a port and an @ in its path looks the same and is
+rejected too. The expression must also be valid in JavaScript, for the run form.
 """
 
 
 def resolve_storage(storage_path: str | None, *, parameter: str = "storage_path") -> str:
-    """The storage a run uses: an absolute local path, or a URL without a trailing slash.
+    """Return the storage of a run: an absolute local path, or a URL without a trailing slash.
 
     Args:
-        storage_path: A local path, a `file://` URL or the URL of anything that fsspec knows. None or an empty
-            string takes the variable TUNE_FLOWS_STORAGE and, without it, `~/.tune_flows`. Space around it is
-            dropped.
-        parameter: What the caller calls it, for the message.
+        storage_path: A local path, a `file://` URL or a URL with a protocol of fsspec. None or an empty
+            string means the variable TUNE_FLOWS_STORAGE and, if that is not set, `~/.tune_flows`.
+            Surrounding white space is removed.
+        parameter: The name of the caller's parameter, for the error message.
 
     Raises:
-        InvalidParameter: The protocol is unknown or needs a package that is not installed, the URL names no
-            bucket or holds credentials, or it names a block (`storage.locate` takes those). Final.
+        InvalidParameter: The protocol is unknown or needs a package that is not installed, the URL has no
+            bucket or contains credentials, or it names a block (see `storage.locate`). Final.
     """
     named = (storage_path or "").strip() or os.environ.get(STORAGE_VARIABLE, "").strip()
     given = named or DEFAULT_STORAGE
@@ -70,10 +70,10 @@ def resolve_storage(storage_path: str | None, *, parameter: str = "storage_path"
 
 
 def experiment_url(storage_path: str, name: str) -> str:
-    """The URL of one experiment under a resolved storage path.
+    """Return the URL of one experiment under a resolved storage path.
 
     Raises:
-        InvalidParameter: The name is empty, too long or holds a character that could leave the folder. Final.
+        InvalidParameter: The name is empty, too long, only dots or has a character not allowed. Final.
     """
     if not _NAME.fullmatch(name) or not name.strip("."):
         raise InvalidParameter.of("name", name, "1 to 200 letters, digits, '.', '_' or '-', not only dots")
@@ -81,10 +81,10 @@ def experiment_url(storage_path: str, name: str) -> str:
 
 
 def refuse_credentials(url: str, parameter: str) -> None:
-    """Refuse a URL that holds a password, without repeating it.
+    """Reject a URL that contains a password, without showing the password.
 
     Raises:
-        InvalidParameter: `s3://key:secret@bucket` and the like. Final.
+        InvalidParameter: The URL is like `s3://key:secret@bucket`. Final.
     """
     if re.match(CREDENTIALS_IN_URL, url):
         shown = f"{url.partition(':')[0].strip()}://***@{url.rpartition('@')[2]}"
@@ -96,18 +96,18 @@ def refuse_credentials(url: str, parameter: str) -> None:
 
 
 def protocol_of(url: str) -> str:
-    """The protocol of a URL in lower case; `file` for a bare path."""
+    """Return the protocol of a URL in lower case; `file` for a bare path."""
     found = _PROTOCOL.match(url)
     return found[1].lower() if found else "file"
 
 
 def is_local(url: str) -> bool:
-    """Whether the URL means a folder of this machine."""
+    """Return whether the URL means a folder of this machine."""
     return protocol_of(url) in ("file", "local")
 
 
 def local_path(url: str, *, parameter: str = "storage_path") -> str:
-    """The absolute path that a local URL or path means; `~` is the home directory."""
+    """Return the absolute path of a local URL or path; `~` is the home directory."""
     if not _PROTOCOL.match(url):
         return os.path.abspath(os.path.expanduser(url))
     parts = urlsplit(url)
@@ -118,10 +118,10 @@ def local_path(url: str, *, parameter: str = "storage_path") -> str:
 
 def _require_known(protocol: str, given: str, parameter: str) -> None:
     if protocol == "s3":
-        return  # a dependency of ours: no need to import it for that
+        return  # s3fs is a dependency of tune_flows: no need to import it for the check
     import fsspec
 
-    library: Any = fsspec  # it has no types
+    library: Any = fsspec  # fsspec has no type hints
 
     try:
         library.get_filesystem_class(protocol)

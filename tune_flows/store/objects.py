@@ -1,12 +1,12 @@
-"""A create-only object store at one URL prefix: local folder, S3, or another protocol of fsspec.
+"""A create-only object store at one URL prefix: a local folder, S3 or another fsspec protocol.
 
 Rules:
 - `create` is the only commit. It is atomic and durable, exactly one of several creators of a key wins, and a
-  win whose reply was lost is recognised by comparing bytes. An unknown outcome is resolved by trying again
-  with the same bytes.
-- All retries happen here (`Retry`); what comes out as StorageError was either final or outlasted the budget.
-- Credentials come from the environment of each process, or from the StorageAccess, which alone carries them
-  to other processes and hides them: every attempt runs under its guard.
+  success whose reply was lost is detected by comparing bytes. An unknown outcome is resolved by a retry with
+  the same bytes.
+- All retries happen here (`Retry`); a StorageError was either final or lasted longer than the retry budget.
+- Credentials come from the environment of each process or from the StorageAccess. Only the latter transfers
+  them to other processes; it keeps them secret, since every attempt runs under its `guard`.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _PROBE_BUDGET_S = 10.0
 
 
 class _Folder(Protocol):
-    """What `_local` and `_remote` have in common; a method is one attempt and raises whatever goes wrong."""
+    """The common interface of `_local` and `_remote`; each method is one attempt and raises any error."""
 
     local: bool
     read_width: int
@@ -51,16 +51,15 @@ class _Folder(Protocol):
 class ObjectStore:
     """Objects under one URL; keys are relative, with `/` between their parts.
 
-    Every method may block for as long as the retry budget and raises StorageError beyond it. Safe to use from
-    several threads.
+    Every method may block for the duration of the retry budget and then raises StorageError. Thread-safe.
 
     Args:
         url: A local path or a URL (`locations.resolve_storage`, `locations.experiment_url`).
         access: Options of the file system at a URL, such as an endpoint and credentials.
-        retry_budget_s: Seconds for which a failing operation is repeated; 0: not at all, inf: for ever.
+        retry_budget_s: Seconds for which a failing operation is repeated; 0: no retries, inf: no limit.
 
     Raises:
-        InvalidParameter: The budget is no number of seconds. Final.
+        InvalidParameter: The budget is negative or NaN. Final.
     """
 
     def __init__(
@@ -79,49 +78,49 @@ class ObjectStore:
 
     @property
     def url(self) -> str:
-        """Where the objects lie: an absolute path or a URL, without a trailing slash."""
+        """The location of the objects: an absolute path or a URL, without a trailing slash."""
         return self._url
 
     @property
     def access(self) -> StorageAccess:
-        """How they are reached."""
+        """The access options of the storage."""
         return self._access
 
     @property
     def read_width(self) -> int:
-        """How many reads at once pay off."""
+        """The number of parallel reads that is worthwhile."""
         return self._folder.read_width
 
     def url_of(self, key: str) -> str:
-        """The full path or URL of one object, for messages."""
+        """Return the full path or URL of one object, for messages."""
         return f"{self._url}/{key}"
 
     def create(self, key: str, data: bytes) -> bool:
-        """Commit a new object. True: it is there with these bytes. False: another content holds the key."""
+        """Commit a new object. Return True if it now has these bytes, False if the key has other content."""
         _check_key(key)
 
         def attempt() -> bool:
             if self._folder.create(key, data):
                 return True
             found = self._folder.read(key)
-            if found is None:  # somebody deleted it in between
+            if found is None:  # it was deleted in between
                 raise TimeoutError("the server refused the object as existing and then did not have it")
             return found == data
 
         return self._call(attempt, "create", key)
 
     def get(self, key: str) -> bytes | None:
-        """The object's bytes; None when there is no such object."""
+        """Return the object's bytes, or None if it does not exist."""
         _check_key(key)
         return self._call(lambda: self._folder.read(key), "read", key)
 
     def put(self, key: str, data: bytes) -> None:
-        """Make or replace an object: for what can be derived again, such as tables. Atomic for readers."""
+        """Create or replace an object, for content that can be derived again (tables). Atomic for readers."""
         _check_key(key)
         self._call(lambda: self._folder.write(key, data), "write", key)
 
     def put_file(self, key: str, path: Path) -> None:
-        """`put` of a file's content without holding it in memory."""
+        """Create or replace an object from a file without loading the file into memory."""
         _check_key(key)
         _require_file(path)
         self._call(lambda: self._folder.upload(key, path), "write", key)
@@ -130,58 +129,58 @@ class ObjectStore:
         """Copy an object into a local file, whose folder must exist.
 
         Raises:
-            StorageError: There is no such object. Final.
+            StorageError: The object does not exist. Final.
         """
         _check_key(key)
         if not self._call(lambda: self._folder.download(key, path), "read", key):
             raise StorageError(f"read {self.url_of(key)}: there is no such object.")
 
     def delete(self, key: str) -> None:
-        """Delete an object; none there is fine."""
+        """Delete the object if it exists."""
         _check_key(key)
         self._call(lambda: self._folder.remove(key), "delete", key)
 
     def delete_prefix(self, prefix: str) -> None:
-        """Delete every object below the folder `prefix`; none there is fine."""
+        """Delete every object below the folder `prefix`, if there are any."""
         _check_key(prefix)
         self._call(lambda: self._folder.remove_folder(prefix.rstrip("/")), "delete", prefix)
 
     def folders(self, prefix: str = "", *, depth: int = 1) -> list[str]:
-        """The folders `depth` levels below the folder `prefix`, sorted; an empty prefix is the URL itself.
+        """Return the folders `depth` levels below the folder `prefix`, sorted; empty means the URL itself.
 
-        On S3 a depth of 1 costs a request for each 1000 names in the folder, more a LIST of all they hold.
+        On S3, a depth of 1 costs one request per 1000 names in the folder; a larger one, a LIST of all keys.
         """
         if prefix:
             _check_key(prefix)
         return self._call(lambda: sorted(self._folder.folders(prefix, depth)), "list", prefix)
 
     def list(self, prefix: str = "") -> list[str]:
-        """Every key below the folder `prefix`, sorted; an empty prefix lists everything."""
+        """Return every key below the folder `prefix`, sorted; an empty prefix lists everything."""
         if prefix:
             _check_key(prefix)
         return self._call(lambda: sorted(self._folder.list(prefix.rstrip("/"))), "list", prefix)
 
     def first_after(self, prefix: str, key: str) -> str | None:
-        """The first key in the folder `prefix` that sorts after `key`, which need not exist; None: none does.
+        """Return the first key in the folder `prefix` that sorts after `key`, or None if there is none.
 
-        Costs one request on S3, however many objects there are.
+        `key` need not exist. Costs one request on S3, regardless of the number of objects.
         """
         _check_key(key)
         return self._call(lambda: self._folder.first_after(prefix, key), "list", prefix)
 
     def abandon_after(self, after_s: float = 0.0) -> None:
-        """Operations under way and later ones are not tried again once `after_s` seconds have passed.
+        """Stop retrying current and later operations once `after_s` seconds have passed.
 
-        What still fails then raises a StorageError that says so. From any thread; for this object, not for
-        copies of it that travelled in a pickle. An attempt under way is not cut short.
+        An operation that fails after that raises a StorageError that says so. Callable from any thread;
+        pickled copies of this object are not affected. A running attempt is not interrupted.
         """
         self._retry.abandon_after(after_s)
 
     def check_writable(self, *, budget_s: float = _PROBE_BUDGET_S) -> None:
-        """Prove with a random key that this process can create, read and delete here, and create exclusively.
+        """Check with a random key that this process can create exclusively, read and delete here.
 
         Raises:
-            StorageError: It cannot; the message names storage_path and says what to do.
+            StorageError: The check failed; the message names storage_path and says what to do.
         """
         probe = self.with_budget(budget_s)
         try:
@@ -207,7 +206,7 @@ class ObjectStore:
             self.delete(key)
 
     def below(self, folder: str) -> "ObjectStore":
-        """The objects in a folder of this one, by the same connections."""
+        """Return a store for the folder `folder` of this one, using the same connections."""
         _check_key(folder)
         other = object.__new__(ObjectStore)
         url, inside = f"{self._url}/{folder}", self._folder.below(folder)
@@ -215,7 +214,7 @@ class ObjectStore:
         return other
 
     def with_budget(self, budget_s: float) -> "ObjectStore":
-        """The same objects by the same connections, with another retry budget (s)."""
+        """Return a store of the same objects and connections with another retry budget, in seconds."""
         other = object.__new__(ObjectStore)
         other.__dict__.update(self.__dict__, _retry=replace(self._retry, budget_s=budget_s))
         return other

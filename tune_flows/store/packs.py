@@ -1,12 +1,12 @@
-"""Packs: many entries of the log in one object, so that reading a long log takes few requests.
+"""Packs: many log entries in one object, so that a long log is read with few requests.
 
 Rules:
-- A pack is a shortcut, never the only copy: the entries stay. One that is missing, damaged or not of this
-  log costs time, nothing else.
+- A pack is a shortcut, never the only copy: the entries are kept. A pack that is missing, damaged or from
+  another log only costs time.
 - Pack number n holds the entries of block n: `PACK_ENTRIES` of them, beginning with entry
-  n * `PACK_ENTRIES` + 1. A block is packed once all of it is committed, so that whoever packs it makes the
-  same bytes.
-- Only where many small reads are slow: on a local disk nothing is packed.
+  n * `PACK_ENTRIES` + 1. A block is packed only after all of it is committed, so that every driver creates
+  the same bytes.
+- Packs are written only where many small reads are slow, not on a local disk.
 """
 
 import logging
@@ -31,22 +31,22 @@ __all__ = [
 PACK_PREFIX = "pack"
 PACK_ENTRIES = 256
 _MOST_BYTES = 4 * 2**20
-"""Entries that are larger together are read about as fast one by one, and should not be held in memory."""
+"""Larger blocks are not packed: reading singly is about as fast, and they would take too much memory."""
 _log = logging.getLogger(__name__)
 
 
 def block_of(seq: int) -> int:
-    """Number of the block that entry `seq` lies in, from 0."""
+    """Return the number of the block with entry `seq`, from 0."""
     return (seq - 1) // PACK_ENTRIES
 
 
 def begins_block(seq: int) -> bool:
-    """Whether entry `seq` is the first of its block."""
+    """Return whether entry `seq` is the first of its block."""
     return (seq - 1) % PACK_ENTRIES == 0
 
 
 def packed_entries(store: ObjectStore, block: int) -> list[StoredEntry] | None:
-    """The entries of a block, each proven whole; None: there is no pack of it that can be read."""
+    """Return the verified entries of a block from its pack, or None if no pack can be read."""
     try:
         data = store.get(_key(block))
         if data is None:
@@ -75,18 +75,18 @@ def _decode(data: bytes, *, first: int, where: str) -> list[StoredEntry]:
 
 
 class Packer:
-    """Gathers the entries of the block at the end of a log, until it is full. Not thread-safe."""
+    """Collects the entries of the last block of a log until it is full. Not thread-safe."""
 
     def __init__(self) -> None:
         self._entries: list[StoredEntry] = []
         self._size_bytes = 0
 
     def add(self, entry: StoredEntry) -> list[StoredEntry] | None:
-        """The log goes on by this entry. The entries of its block when they are to be packed now."""
+        """Add the next entry of the log; return the entries of its block if the block is to be packed now."""
         if begins_block(entry.seq):
             self._entries, self._size_bytes = [], 0
         elif not self._entries or self._entries[-1].seq != entry.seq - 1:
-            self._entries = []  # it was not seen from its beginning
+            self._entries = []  # the start of this block was not seen
             return None
         self._entries.append(entry)
         self._size_bytes += len(entry.body)

@@ -1,8 +1,8 @@
 """The one retry loop of the library: exponential backoff with jitter, bounded by a budget in seconds.
 
-Every other loop (botocore's, s3fs's) is switched off, since nested ones multiply. An outage gets a line in
-the log when it has lasted a little, and another one at its end, so that whoever waits knows for what. Whoever
-ends a run gives up what is pending, from any thread.
+Other retry loops (botocore's, s3fs's) are disabled, since nested loops multiply the attempts. An outage is
+logged once it has lasted `notice_after_s` and again when it ends, so that users know what a run waits for.
+A run that is being stopped can abandon pending operations from any thread.
 """
 
 import logging
@@ -23,21 +23,21 @@ T = TypeVar("T")
 
 
 class Outage:
-    """Whether the storage is known not to answer; shared by all operations on it, so that it is said once."""
+    """Whether the storage is known to be unreachable; shared by its operations, so that it is logged once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: float | None = None
 
     def begin(self, since: float, message: str) -> None:
-        """Say that it does not answer, unless that was said."""
+        """Log the start of an outage, unless it was logged before."""
         with self._lock:
             if self._since is None:
                 self._since = since
                 _log.warning(message)
 
     def end(self, now: float, what: str) -> None:
-        """Say that it answers again, if it was said not to."""
+        """Log the end of an outage if its start was logged."""
         with self._lock:
             if self._since is not None:
                 _log.warning("%s: the storage answers again, after %.0f s.", what, now - self._since)
@@ -48,7 +48,7 @@ class Outage:
 
 
 class RetryDeadline:
-    """The time after which nothing is tried again; shared by all operations on a storage."""
+    """The time after which nothing is retried; shared by all operations on a storage."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -56,57 +56,57 @@ class RetryDeadline:
 
     @property
     def at(self) -> float:
-        """The time, by the clock of whoever set it; inf: it was not set."""
+        """The time, by the clock used by the caller of `set`; inf if not set."""
         return self._at
 
     def set(self, at: float) -> None:
-        """No more tries after `at`, or after what was set before if that is earlier; wakes all who wait."""
+        """Set the time to `at`, unless an earlier one is set, and wake all threads in `wait`."""
         with self._changed:
             self._at = min(self._at, at)
             self._changed.notify_all()
 
     def wait(self, seconds: float, known_at: float) -> None:
-        """Sleep, unless the time is not `known_at` any more."""
+        """Sleep for `seconds`, or until the time differs from `known_at`."""
         with self._changed:
             self._changed.wait_for(lambda: self._at != known_at, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Repeats an operation until it succeeds, fails for good, or has failed for `budget_s` seconds.
+    """Retries an operation until it succeeds, fails with a final error or has failed for `budget_s` seconds.
 
-    The budget counts from the first failure, so that a large upload does not use it up by being slow.
+    The budget counts from the first failure, so that a slow large upload does not use it up.
     """
 
     budget_s: float = 60.0
     first_wait_s: float = 0.1
     longest_wait_s: float = 5.0
     notice_after_s: float = 2.0
-    """How long an operation may last until a failure of it is logged."""
+    """Seconds that an operation must have lasted before a failure is logged."""
     outage: Outage = field(default_factory=Outage)
     last_call: RetryDeadline = field(default_factory=RetryDeadline)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] | None = None
-    """Waits between two attempts; None: until `abandon_after` at the latest."""
+    """Function that waits between two attempts; None: a wait that `abandon_after` can end."""
     jitter: Callable[[float, float], float] = random.uniform
 
     def abandon_after(self, after_s: float = 0.0) -> None:
-        """Nothing is tried again once `after_s` seconds have passed, now and later; from any thread.
+        """Stop retrying current and later operations once `after_s` seconds have passed; from any thread.
 
-        An attempt that is under way then is not cut short.
+        An attempt that is running then is not interrupted.
         """
         self.last_call.set(self.clock() + after_s)
 
     def call(self, operation: Callable[[], T], *, what: str, local: bool) -> T:
-        """What the operation returns.
+        """Run the operation with retries and return its result.
 
         Args:
             operation: Must be safe to repeat when the outcome of an earlier attempt is unknown.
-            what: Verb and URL, for the message.
+            what: Verb and URL, for messages.
             local: Whether it works on a local file system (`faults.final_reason`).
 
         Raises:
-            StorageError: Final at once if no other try can help, else after the budget or `abandon_after`.
+            StorageError: Immediately for a final error, else after the budget or `abandon_after`.
         """
         started = self.clock()
         spent_at = float("inf")

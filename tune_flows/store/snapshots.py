@@ -1,11 +1,11 @@
-"""Snapshots: what a log's first entries stand for, so that opening need not read them.
+"""Snapshots: the state after a log's first entries, so that opening need not read those entries.
 
 Rules:
-- A snapshot is a shortcut, never the only copy: the log stays. One that is damaged or not of this log is
-  passed over with a warning, for the one before it and at last for the whole log.
-- It names its experiment (the header's checksum) and the entry it stands after (number, epoch, writer). Only
-  when that very entry lies in the log is it used, and the entries after it must continue the chain.
-- Two are kept. An older one goes only once two newer ones are durable.
+- A snapshot is a shortcut, never the only copy: the log is kept. One that is damaged or from another log is
+  skipped with a warning; an older snapshot, or finally the whole log, is read instead.
+- It names its experiment (the header's checksum) and the last entry it covers (number, epoch, writer). It is
+  used only if the log contains exactly this entry, and the entries after it must continue the chain.
+- Two are kept. An older one is deleted only once two newer ones are durable.
 """
 
 import logging
@@ -30,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What everything up to and including one entry of the log stands for.
+    """The state after all log entries up to and including one entry.
 
     Attributes:
         seq: That entry's number.
         epoch: That entry's epoch.
         writer: That entry's writer, who also wrote the snapshot.
-        at: When it was written, seconds since 1970, by the writer's clock.
-        content: What `Journal.write_snapshot` was given.
+        at: Time of writing, seconds since 1970, by the writer's clock.
+        content: The content given to `Journal.write_snapshot`.
     """
 
     seq: int
@@ -47,12 +47,12 @@ class Snapshot:
     content: dict[str, Any]
 
     def chain(self, header: Header) -> LogCursor:
-        """Where the log under `header` has got to after its entry."""
+        """Return the position after its entry in the log of `header`."""
         return LogCursor(self.seq + 1, self.epoch, self.writer, True, header.sha256)
 
 
 def create_snapshot(store: ObjectStore, snapshot: Snapshot, header: Header) -> bool:
-    """Make the snapshot durable; whether a usable one lies in its place now.
+    """Store the snapshot; return whether a usable snapshot of this entry now exists.
 
     Raises:
         StorageError: The storage refused or did not answer.
@@ -71,16 +71,16 @@ def create_snapshot(store: ObjectStore, snapshot: Snapshot, header: Header) -> b
     key = _key(snapshot.seq)
     if store.create(key, encode_envelope(head, body, compress=True)):
         return True
-    # An earlier attempt, or rubbish: of another attempt the content is as good as this one's.
+    # The key holds an earlier attempt, which is as good as this one if usable, or damaged data.
     return _usable(store, snapshot.seq, header) is not None
 
 
 def newest_snapshot(store: ObjectStore, header: Header) -> Snapshot | None:
-    """The newest snapshot that can be used, None when there is none.
+    """Return the newest usable snapshot, or None if there is none.
 
     Raises:
-        CorruptJournalError: One is whole, but of a newer format; or the entry it stands after is gone or
-            damaged. Final.
+        CorruptJournalError: A snapshot is undamaged but of a newer format, or the last entry it covers is
+            missing or damaged. Final.
     """
     tried: set[int] = set()
     while todo := [seq for seq in _numbers(store) if seq not in tried]:
@@ -89,12 +89,12 @@ def newest_snapshot(store: ObjectStore, header: Header) -> Snapshot | None:
             snapshot = _usable(store, seq, header)
             if snapshot is not None:
                 return snapshot
-        # A running driver may have replaced all of them meanwhile, so look again for new ones.
+        # A running driver may have replaced all of them meanwhile, so list them again.
     return None
 
 
 def delete_snapshots(store: ObjectStore, *, before: int) -> None:
-    """Delete those of entries below number `before`."""
+    """Delete the snapshots of entries with numbers below `before`."""
     for seq in _numbers(store):
         if seq < before:
             store.delete(_key(seq))
@@ -116,7 +116,7 @@ def _usable(store: ObjectStore, seq: int, header: Header) -> Snapshot | None:
     try:
         snapshot = _decode(data, seq, header, where)
     except NewerFormatError:
-        raise  # its writer's fence is of that format too, and lies in the log
+        raise  # the log contains its writer's fence, which is of that format too
     except CorruptJournalError as error:
         _log.warning("a snapshot cannot be used, an older one or the whole log is read instead: %s", error)
         return None

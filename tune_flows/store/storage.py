@@ -1,7 +1,7 @@
-"""What a caller may name as a storage, and how it is reached: a folder, a URL, an ExperimentStorage block.
+"""Resolve what a caller passes as a storage: a folder, a URL or an ExperimentStorage block.
 
-A block is a matter of Prefect, which the layers below the tasks do without: whoever passes a block object
-brings what is needed, and only the name of one (`block:lake`) has Prefect loaded.
+Blocks belong to Prefect, which the layers below the tasks do not import: a block object is used through the
+`StorageSource` protocol, and only the name of a block (`block:lake`) makes this module load Prefect.
 """
 
 import importlib
@@ -16,12 +16,12 @@ from tune_flows.store.locations import BLOCK_PREFIX, STORAGE_VARIABLE, resolve_s
 __all__ = ["Location", "StorageSource", "locate", "locate_experiment"]
 
 _BLOCKS = "tune_flows.tasks.blocks"
-"""The module that loads blocks; named here, so that only who uses one needs Prefect."""
+"""The module that loads blocks; imported by name on demand, so that only block users need Prefect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A storage that can be used: an absolute path or a URL, and how it is reached."""
+    """A resolved storage: an absolute path or a URL, and the options for access to it."""
 
     url: str
     access: StorageAccess = ENVIRONMENT
@@ -29,27 +29,27 @@ class Location:
 
 @runtime_checkable
 class StorageSource(Protocol):
-    """An object that stands for a storage, such as an ExperimentStorage block."""
+    """An object that describes a storage, such as an ExperimentStorage block."""
 
     def location(self) -> Location:
-        """Where it is, and how it is reached."""
+        """Return the URL and the access options of the storage."""
         ...
 
 
 _unsaved: dict[str, StorageAccess] = {}
-"""By URL: storages that this process was given as objects which no other process could load."""
+"""By URL: access options of storages passed to this process as unsaved blocks, which have no name to load."""
 
 
 def locate(storage: object, *, parameter: str = "storage_path") -> Location:
-    """The storage that a caller named.
+    """Resolve a storage given by a caller.
 
     Args:
         storage: A folder, a URL, `block:NAME` (with `/folder` after it for a folder in it), a block object;
-            None or an empty string takes the variable TUNE_FLOWS_STORAGE, else `~/.tune_flows`.
-        parameter: What the caller calls it, for the message.
+            None or an empty string means the variable TUNE_FLOWS_STORAGE, else `~/.tune_flows`.
+        parameter: The name of the caller's parameter, for the error message.
 
     Raises:
-        InvalidParameter: It cannot be one, or there is no such block. Final.
+        InvalidParameter: `storage` is not a valid storage, or the block does not exist. Final.
     """
     if isinstance(storage, StorageSource):
         location = storage.location()
@@ -73,16 +73,16 @@ def locate(storage: object, *, parameter: str = "storage_path") -> Location:
 
 
 def locate_experiment(url: str, storage: object = None, *, parameter: str = "url") -> Location:
-    """An experiment by its URL, reached as a block says.
+    """Resolve the URL of an experiment, with the access options of a block.
 
     Args:
-        url: Of the experiment; `block:NAME/experiment` needs no `storage`.
-        storage: Name of a block, or a block object; None: as the environment says, or an unsaved block that
-            this process was given for that storage.
-        parameter: What the caller calls the URL, for the message.
+        url: The URL of the experiment; `block:NAME/experiment` needs no `storage`.
+        storage: Name of a block, or a block object. None: the unsaved block that this process was given
+            earlier for a storage containing the URL, else the settings of the environment.
+        parameter: The name of the caller's parameter for the URL, for the error message.
 
     Raises:
-        InvalidParameter: The URL cannot be one, or there is no such block. Final.
+        InvalidParameter: The URL is not valid, or the block does not exist. Final.
     """
     location = locate(url, parameter=parameter)
     if isinstance(storage, str):

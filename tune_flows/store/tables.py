@@ -1,4 +1,4 @@
-"""Tables as Parquet objects, and the keys of all that is derived from the journal for other tools."""
+"""Read and write tables as Parquet objects; keys of the files derived from the journal for other tools."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -22,27 +22,27 @@ __all__ = [
 RESULTS_KEY = "results.parquet"
 TRIALS_KEY = "trials.parquet"
 COMPLETION_KEY = "result.json"
-"""There only when the experiment has ended: deleted before it is carried on."""
+"""Exists only while the experiment is complete; deleted before the experiment is resumed."""
 ERROR_PREFIX = "errors"
 
 
 def error_key(trial_id: str) -> str:
-    """Where the whole error of a trial that failed for good lies, as text."""
+    """Return the key of the text file with the full error of a trial that failed permanently."""
     return f"{ERROR_PREFIX}/{trial_id}.txt"
 
 
 def write_table(store: ObjectStore, key: str, frame: "pd.DataFrame") -> None:
-    """Make or replace a Parquet object; the frame's index is not stored."""
+    """Create or replace a Parquet object; the frame's index is not stored."""
     buffer = BytesIO()
     frame.to_parquet(buffer, engine="pyarrow", index=False)
     store.put(key, buffer.getvalue())
 
 
 def read_table(store: ObjectStore, key: str) -> "pd.DataFrame":
-    """The frame in a Parquet object.
+    """Read a data frame from a Parquet object.
 
     Raises:
-        StorageError: There is no such object, or it is not Parquet. Final.
+        StorageError: The object does not exist or is not Parquet. Final.
     """
     import pandas as pd
 
@@ -51,5 +51,5 @@ def read_table(store: ObjectStore, key: str) -> "pd.DataFrame":
         raise StorageError(f"{store.url_of(key)}: there is no such table.")
     try:
         return pd.read_parquet(BytesIO(data), engine="pyarrow")
-    except ValueError as error:  # pyarrow's ArrowInvalid is one
+    except ValueError as error:  # includes pyarrow's ArrowInvalid
         raise StorageError(f"{store.url_of(key)}: not a whole Parquet file ({error}).") from error

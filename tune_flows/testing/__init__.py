@@ -1,1 +1,1 @@
-"""For authors of plug-ins: conformance suites and the scripted parts that they run on."""
+"""Conformance suites for authors of plug-ins, and the scripted runs that they use."""

@@ -1,11 +1,11 @@
-"""What every trial scheduler must hold to, as a suite to subclass.
+"""Conformance suite for trial schedulers, to be subclassed.
 
     class TestMyScheduler(TrialSchedulerConformance):
         def make(self) -> TrialScheduler:
             return MyScheduler(every=5)
 
-`make` returns a new scheduler that depends on nothing but its fields. The runs hold it to its contract too:
-the runner refuses a decision that `next_decision` did not announce, and a `next_decision` in the past.
+`make` returns a new scheduler that depends only on its fields. The runs check its contract too: the runner
+refuses a decision that `next_decision` did not announce, and a `next_decision` that is not in the future.
 """
 
 # ruff: noqa: D102 - the name of a test says what it tests
@@ -28,18 +28,18 @@ _BAD: tuple[Any, ...] = (math.nan, math.inf, -math.inf, "text", True, [1.0])
 
 
 class TrialSchedulerConformance:
-    """Subclass it under a name that begins with `Test` and say what `make` returns."""
+    """Base class of the tests; subclass it under a name that begins with `Test` and override `make`."""
 
     def make(self) -> TrialScheduler:
-        """A new scheduler."""
+        """Return a new scheduler."""
         raise NotImplementedError
 
     def script(self) -> Script:
-        """The run that most tests are about."""
+        """Return the script of the run that most tests use."""
         return Script(space=small_space(), metrics=_learning_curve, trials=20, slots=3, length=30)
 
     def run(self, scheduler: TrialScheduler, script: Script) -> ScriptedRun:
-        """One run of the scheduler, with random search."""
+        """Run the scheduler with random search."""
         run = scripted_run(RandomSearch(), scheduler, script)
         assert len(run.trials) == script.trials
         assert all(trial.status.is_final for trial in run.trials.values())

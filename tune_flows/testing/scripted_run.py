@@ -1,6 +1,6 @@
-"""A whole run of two policies on a script instead of a cluster: same input, same run.
+"""Complete, deterministic runs of two policies on a script instead of a cluster.
 
-The real `TrialRunner` decides; the script stands in for executor and trainable. Workers take turns, one
+The real `TrialRunner` decides; the script replaces the executor and the trainable. Workers take turns, one
 training iteration each, in the order in which they were launched.
 """
 
@@ -36,7 +36,7 @@ from tune_flows.search import SearchAlg
 __all__ = ["Metrics", "Script", "ScriptedRun", "scripted_run"]
 
 Metrics = Callable[[Mapping[str, Any], int], dict[str, Any]]
-"""What training iteration `iteration` (from 1) reports for a configuration."""
+"""Returns the metrics that a configuration reports at a training iteration (from 1)."""
 
 _MOST_TURNS = 100_000
 _SCORE = Objective("score")
@@ -45,42 +45,42 @@ _RULES = Rules()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What happens to whatever the policies decide."""
+    """The input of a run: the experiment, what its trials report, and which faults occur."""
 
     space: ParamSpace
     metrics: Metrics
     objective: Objective = _SCORE
     trials: int = 20
-    """Trials the experiment may have in all."""
+    """Largest number of trials of the experiment."""
     slots: int = 3
     length: int = 30
-    """Iterations after which a trial ends by itself; as many more in each further life."""
+    """Iterations after which a trial ends by itself; each further life adds as many."""
     lives: int = 1
-    """How often the experiment comes to its end; before each further time all of its trials run again."""
+    """How often the experiment runs to its end; before each further time all its trials are reopened."""
     restart: bool = False
-    """Whether a further life begins from scratch."""
+    """Whether the trials start from scratch in a further life."""
     seed: int = 1
     faults: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-    """How often which trial fails when it has come to which iteration."""
+    """Number of failures by trial id and iteration."""
     rules: Rules = _RULES
     reload_every: int | None = None
-    """Turns after which both policies are dumped and loaded into fresh copies; None: never."""
+    """Number of turns after which both policies are dumped and loaded into fresh copies; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedRun:
-    """What came of it."""
+    """Result of a scripted run."""
 
     trials: dict[str, Trial]
     decisions: list[DecisionRecord]
-    """In order, without those that only say how far a trial trains before the next question."""
+    """In order, without `TrialLaunched` and `TrialContinued`, which only set the next decision point."""
 
 
 def scripted_run(search_alg: SearchAlg, scheduler: TrialScheduler, script: Script) -> ScriptedRun:
     """Run the policies, which must be new, to the end of the experiment.
 
     Raises:
-        RuntimeError: The experiment does not come to an end.
+        RuntimeError: The experiment does not end within 100,000 turns.
     """
     space, objective = script.space, script.objective
     search_alg.setup(space=space, objective=objective, seed=script.seed)
@@ -137,12 +137,12 @@ class _Worker:
     until: int | None
     save_at: int | None
     known: int
-    """Iterations that were reported in an earlier lease."""
+    """Number of iterations that earlier leases have reported."""
     waits: bool = False
 
 
 class _Workers:
-    """The scripted side: carries out commands, trains one iteration a turn."""
+    """The scripted workers: carry out commands and train one iteration per turn."""
 
     def __init__(self, script: Script) -> None:
         self._script = script

@@ -1,11 +1,11 @@
-"""What every search algorithm must hold to, as a suite to subclass.
+"""Conformance suite for search algorithms, to be subclassed.
 
     class TestMySearch(SearchAlgConformance):
         def make(self) -> SearchAlg:
             return MySearch(share=0.5)
 
-`make` returns a new algorithm that does not depend on anything but its fields. Override `space` for one that
-cannot search every space.
+`make` returns a new algorithm that depends only on its fields. Override `space` for an algorithm that cannot
+search every space.
 """
 
 # ruff: noqa: D102 - the name of a test says what it tests
@@ -30,22 +30,22 @@ _BAD: tuple[Any, ...] = (math.nan, math.inf, -math.inf, "text", None, True, [1.0
 
 
 class SearchAlgConformance:
-    """Subclass it under a name that begins with `Test` and say what `make` returns."""
+    """Base class of the tests; subclass it under a name that begins with `Test` and override `make`."""
 
     def make(self) -> SearchAlg:
-        """A new algorithm."""
+        """Return a new algorithm."""
         raise NotImplementedError
 
     def space(self) -> ParamSpace:
-        """The space to search."""
+        """Return the space to search."""
         return every_domain()
 
     def script(self) -> Script:
-        """The run that most tests are about."""
+        """Return the script of the run that most tests use."""
         return Script(space=self.space(), metrics=_learning_curve, trials=24, slots=3, length=4)
 
     def run(self, search_alg: SearchAlg, script: Script) -> ScriptedRun:
-        """One run of the algorithm, with a scheduler that stops some trials early."""
+        """Run the algorithm with a scheduler that stops some trials early."""
         return scripted_run(search_alg, ASHAScheduler(max_t=4, reduction_factor=2), script)
 
     def test_its_configuration_survives_json(self) -> None:
@@ -108,7 +108,7 @@ class SearchAlgConformance:
 
 
 def _number(config: Any) -> float:  # noqa: ANN401 - any JSON value
-    """A number in [0, 1) that depends on every value of a configuration, on any machine the same."""
+    """Return a number in [0, 1) that depends on all values of a configuration, the same on any machine."""
     text = json.dumps(config, sort_keys=True)
     return sum((place + 1) * ord(letter) for place, letter in enumerate(text)) % 1009 / 1009
 

@@ -1,4 +1,4 @@
-"""A search space with something of every kind, for conformance suites."""
+"""Search spaces for the conformance suites."""
 
 from tune_flows.core.space import (
     ParamSpace,
@@ -19,7 +19,7 @@ __all__ = ["every_domain", "small_space"]
 
 
 def every_domain() -> ParamSpace:
-    """Every kind of domain, nested, beside constants."""
+    """Return a nested space with every kind of domain, and constants."""
     return ParamSpace.parse(
         {
             "lr": loguniform(1e-5, 1e-1),
@@ -41,7 +41,7 @@ def every_domain() -> ParamSpace:
 
 
 def small_space() -> ParamSpace:
-    """Three domains: a float, a whole number and a choice."""
+    """Return a space with three domains: a float, an integer and a choice."""
     return ParamSpace.parse(
         {"x": uniform(0.0, 1.0), "model": {"n": randint(1, 6)}, "kind": choice(["a", "b", "c"])}
     )

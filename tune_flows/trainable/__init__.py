@@ -1,4 +1,4 @@
-"""What users write and call: the class and the function API. Workers import this: standard library only."""
+"""The class and function APIs for users. Workers import this package: standard library only."""
 
 from tune_flows.trainable.api import Trainable
 from tune_flows.trainable.checkpoint import Checkpoint

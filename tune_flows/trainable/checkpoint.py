@@ -1,6 +1,6 @@
-"""Checkpoints as the user's code sees them.
+"""Checkpoints for user code.
 
-A dict is kept in a folder as one file: `checkpoint.tune_flows.json` if JSON gives back an equal dict
+A dict is stored in a folder as one file: `checkpoint.tune_flows.json` if JSON reproduces the dict exactly
 (`$float` marks NaN and infinities, see `tune_flows.core.json_values`), else `checkpoint.tune_flows.pkl`
 (pickle).
 """
@@ -24,7 +24,7 @@ _PICKLE_FILE = "checkpoint.tune_flows.pkl"
 
 
 class Checkpoint:
-    """What a training run needs to go on: a folder of files (`from_directory`) or a dict (`from_dict`)."""
+    """The state of a training run to resume from: a folder (`from_directory`) or a dict (`from_dict`)."""
 
     def __init__(self, *, directory: Path | None = None, data: dict[str, Any] | None = None) -> None:
         if (directory is None) == (data is None):
@@ -34,10 +34,10 @@ class Checkpoint:
 
     @classmethod
     def from_directory(cls, path: str | Path) -> "Checkpoint":
-        """A checkpoint that is the folder `path`, as it is when the checkpoint is reported.
+        """Create a checkpoint from the folder `path`, whose files are copied when it is reported.
 
         Raises:
-            InvalidParameter: There is no such folder.
+            InvalidParameter: The folder does not exist.
         """
         folder = Path(path)
         if not folder.is_dir():
@@ -46,10 +46,10 @@ class Checkpoint:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Checkpoint":
-        """A checkpoint that is `data`: JSON values, or anything that pickle takes.
+        """Create a checkpoint from `data`: JSON values, or anything that can be pickled.
 
         Raises:
-            InvalidParameter: It is no mapping.
+            InvalidParameter: `data` is not a mapping.
         """
         if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidParameter.of("Checkpoint.from_dict(data)", data, "a dict")
@@ -62,14 +62,14 @@ class Checkpoint:
 
     @property
     def is_dict(self) -> bool:
-        """Whether `to_dict` has an answer."""
+        """Whether the checkpoint is a dict, so that `to_dict` returns it."""
         return self._data is not None or self._file() is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """The dict it was made from, as a copy.
+        """Return a copy of the dict that the checkpoint was created from.
 
         Raises:
-            UserError: It was made from a folder.
+            UserError: The checkpoint was created from a folder.
         """
         if self._data is not None:
             return copy.deepcopy(self._data)
@@ -85,7 +85,7 @@ class Checkpoint:
 
     @contextmanager
     def as_directory(self) -> Generator[Path, None, None]:
-        """The checkpoint as a folder to read from; that of a dict lives as long as the block."""
+        """Provide the checkpoint as a folder to read; that of a dict is removed at the end of the block."""
         if self._directory is not None:
             yield self._directory
             return
@@ -94,12 +94,12 @@ class Checkpoint:
             yield Path(folder)
 
     def write_to(self, folder: Path) -> None:
-        """Write the file of a dict checkpoint into `folder`; nothing for one that is a folder already."""
+        """Write the file of a dict checkpoint into `folder`; do nothing for a folder checkpoint."""
         for name, content in self.as_files().items():
             (folder / name).write_bytes(content)
 
     def as_files(self) -> dict[str, bytes]:
-        """The file of a dict checkpoint, by name; none for one that is a folder already."""
+        """Return name and content of a dict checkpoint's file; an empty dict for a folder checkpoint."""
         if self._data is None:
             return {}
         if _survives_json(self._data):
@@ -119,9 +119,9 @@ class Checkpoint:
 
 
 def _survives_json(value: Any) -> bool:  # noqa: ANN401 - whatever the user checkpoints
-    """Whether JSON gives back exactly `value`: no tuples, no integer keys, no subclasses."""
+    """Return whether JSON reproduces `value` exactly: no tuples, no integer keys, no subclasses."""
     if type(value) is dict:
-        items = cast("dict[Any, Any]", value)  # a `$float` of the user's own would be read as a number
+        items = cast("dict[Any, Any]", value)  # a user's own `$float` key would be read as a number
         return all(type(k) is str and k != "$float" and _survives_json(v) for k, v in items.items())
     if type(value) is list:
         return all(map(_survives_json, cast("list[Any]", value)))

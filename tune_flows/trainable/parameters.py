@@ -1,4 +1,4 @@
-"""Large objects beside the configuration: placed once, not sent along with every trial."""
+"""Passes large objects to a trainable: they are stored once instead of sent with every trial."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,9 @@ __all__ = ["WithParameters", "with_parameters"]
 
 
 class WithParameters:
-    """A trainable and the objects that it gets as keyword arguments. Made by `with_parameters`.
+    """A trainable and the objects that it receives as keyword arguments. Created by `with_parameters`.
 
-    No dataclass and without a `__dict__`: Prefect would take it apart and record gigabytes as parameters.
+    Not a dataclass and without a `__dict__`: Prefect would serialize it and record gigabytes as parameters.
     """
 
     __slots__ = ("objects", "trainable")
@@ -27,14 +27,14 @@ def with_parameters(
     /,
     **objects: Any,  # noqa: ANN401 - anything that pickle takes
 ) -> WithParameters:
-    """The trainable with `objects` as keyword arguments: of the function, or of the class's `setup`.
+    """Bind `objects` as keyword arguments to the function, or to the `setup` of the class.
 
-    On Ray each object goes into the object store once; workers on one node share its memory. Treat them as
-    read-only.
+    On Ray each object is put into the object store once; workers on one node share its memory. Treat the
+    objects as read-only.
 
     Args:
         trainable: As for `tune`.
-        objects: By keyword; an object of an inner `with_parameters` gives way to one of the same name.
+        objects: Objects by keyword; they override those of the same name in an inner `with_parameters`.
     """
     if isinstance(trainable, WithParameters):
         return WithParameters(trainable.trainable, trainable.objects | objects)

@@ -1,4 +1,4 @@
-"""From whatever the user calls a trainable to something a worker can run."""
+"""Resolves what the user passes as trainable to a `TrainableSpec` that a worker can run."""
 
 import functools
 import inspect
@@ -22,19 +22,19 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class TrainableSpec:
-    """A trainable that was checked, and the objects it gets beside the configuration.
+    """A checked trainable, and the objects that it receives in addition to the configuration.
 
-    An executor may take `parameters` out, place them, and put them back in the worker with `bind`.
+    An executor may remove `parameters`, store them, and restore them in the worker with `bind`.
     """
 
     target: type[Trainable] | Callable[..., Any]
     identity: str
-    """`module:qualname`: the same trainable has the same identity, whatever way it was given."""
+    """`module:qualname`, the same for a trainable regardless of the form in which it was passed."""
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     @property
     def is_class(self) -> bool:
-        """Whether it is a Trainable class; a function otherwise."""
+        """Whether it is a Trainable class, as opposed to a function."""
         return isinstance(self.target, type)
 
     @property
@@ -43,11 +43,11 @@ class TrainableSpec:
         return _overrides(self.target, "save_checkpoint") if isinstance(self.target, type) else True
 
     def bind(self, resolved: Mapping[str, Any]) -> "TrainableSpec":
-        """The same trainable with `resolved` as its parameters."""
+        """Return the same trainable with `resolved` as its parameters."""
         return replace(self, parameters=dict(resolved))
 
     def make(self, config: dict[str, Any], *, trial_id: str, iteration: int) -> Trainable:
-        """An instance of the class, set up for a trial that has done `iteration` iterations."""
+        """Create an instance of the class, set up for a trial that has done `iteration` iterations."""
         made = cast("type[Trainable]", self.target)()
         made.config, made.trial_id, made.iteration = config, trial_id, iteration
         made.setup(config, **self.parameters)
@@ -59,14 +59,14 @@ class TrainableSpec:
 
 
 def resolve_trainable(value: object) -> TrainableSpec:
-    """The trainable that `value` means.
+    """Return the checked trainable that `value` denotes.
 
     Args:
         value: An import path `package.module:name` (or `package.module.name`), a function, a Trainable class,
-            or the outcome of `with_parameters`.
+            or the return value of `with_parameters`.
 
     Raises:
-        InvalidParameter: It cannot be imported, is none of these, or does not take what it would be given.
+        InvalidParameter: It cannot be imported, is none of these, or does not accept the arguments.
     """
     if isinstance(value, TrainableSpec):
         return value
@@ -119,7 +119,7 @@ def _check_call(
 ) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in callables do not tell
+    except (TypeError, ValueError):  # some built-in callables have no signature
         return
     try:
         signature.bind(*args, **parameters)

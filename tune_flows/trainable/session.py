@@ -1,6 +1,6 @@
-"""The function API: what a training function calls while it runs.
+"""The function API: the functions that a training function calls while it runs.
 
-Each trial's function runs on a thread of its own; a context variable says which trial that thread belongs to.
+Each trial's function runs on a separate thread; a context variable identifies the trial of that thread.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class TrialInterrupted(BaseException):
-    """Raised by `report` when the trial shall end here: clean up and let it pass.
+    """Raised by `report` when the trial must end: clean up and let it propagate.
 
     Not an `Exception`, so that `except Exception` in a training loop does not keep the trial alive.
     """
@@ -32,32 +32,32 @@ class TrialInterrupted(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class TrialContext:
-    """Where a training function finds itself."""
+    """Information about the trial that a training function runs for."""
 
     trial_id: str
     trial_dir: Path
-    """A local folder for files of this trial; gone when the trial leaves this worker."""
+    """A local folder for files of this trial; removed when the trial leaves this worker."""
     experiment_name: str
     resources: dict[str, float]
-    """What the trial was granted, by Ray's names: `CPU`, `GPU`, ..."""
+    """Resources of the trial, by Ray's names: `CPU`, `GPU`, ..."""
     config: dict[str, Any]
     iteration: int
-    """Training iterations done so far; more than 0 at the start when the trial goes on from a checkpoint."""
+    """Training iterations done so far; more than 0 at the start if the trial resumes from a checkpoint."""
 
 
 class Session(Protocol):
-    """The running trial behind the functions below."""
+    """The running trial that the functions below act on."""
 
     def report(self, metrics: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
-        """One training iteration is done."""
+        """Hand over the metrics of a finished training iteration."""
         ...
 
     def restored(self) -> Checkpoint | None:
-        """The checkpoint to go on from."""
+        """Return the checkpoint to start from; None: start from scratch."""
         ...
 
     def context(self) -> TrialContext:
-        """The trial as it is now."""
+        """Return the trial's current context."""
         ...
 
 
@@ -65,29 +65,29 @@ _session: ContextVar[Session] = ContextVar("tune_flows_session")
 
 
 def enter(session: Session) -> None:
-    """From here on, this context runs the trial of `session`."""
+    """Make `session` the session of the current context."""
     _session.set(session)
 
 
 def report(metrics: Mapping[str, Any], *, checkpoint: Checkpoint | None = None) -> None:
-    """Hand over the metrics of one training iteration; returns at once unless a decision is due.
+    """Hand over the metrics of one training iteration; return at once unless a decision is due.
 
     Args:
-        metrics: By name; nested dicts are flattened with `/`. `"done": True` ends the trial.
-        checkpoint: Where training can go on after this iteration. Handed over when this returns, so its
-            folder may be changed or removed; durable soon after, always before the trial's end. The next
-            checkpoint waits for it.
+        metrics: Metrics by name; nested dicts are flattened with `/`. `"done": True` ends the trial.
+        checkpoint: State to resume from after this iteration. It is copied before this returns, so its folder
+            may then be changed or removed; it is durable soon after, always before the trial's end. The
+            next checkpoint waits for its upload.
 
     Raises:
-        TrialInterrupted: The trial ends here.
-        TrainableError: A metric is no JSON value.
+        TrialInterrupted: The trial must end.
+        TrainableError: A metric is not a JSON value.
         UserError: No trial runs on this thread.
     """
     _current("report").report(metrics, checkpoint)
 
 
 def get_checkpoint() -> Checkpoint | None:
-    """The checkpoint that this trial goes on from; None: it starts from scratch.
+    """Return the checkpoint that this trial resumes from; None: it starts from scratch.
 
     Raises:
         UserError: No trial runs on this thread.
@@ -96,10 +96,10 @@ def get_checkpoint() -> Checkpoint | None:
 
 
 def get_context() -> TrialContext:
-    """Which trial this is, its configuration and its local folder.
+    """Return the context of this trial, such as its id, its configuration and its local folder.
 
     Raises:
-        TrialInterrupted: The trial ends here: its worker's disk has no place for the folder.
+        TrialInterrupted: The trial must end: the local folder cannot be created on its worker's disk.
         UserError: No trial runs on this thread.
     """
     return _current("get_context").context()

@@ -1,4 +1,4 @@
-"""Runs a trainable inside a worker process. Workers import this: standard library only."""
+"""Runs a trainable inside a worker process. Workers import this package: standard library only."""
 
 from tune_flows.worker.checkpoint_backend import CheckpointTransport
 from tune_flows.worker.host import TrialHost

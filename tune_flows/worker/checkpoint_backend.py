@@ -1,4 +1,4 @@
-"""Where checkpoints go, and where they lie in the worker until then."""
+"""The destination of checkpoints, and the worker's local folders for them until they are uploaded."""
 
 import shutil
 import tempfile
@@ -13,23 +13,23 @@ __all__ = ["CheckpointTransport", "Scratch", "local_disk"]
 
 
 class CheckpointTransport(Protocol):
-    """Where checkpoints go: `tune_flows.store.CheckpointStore`, or the simulated executor's memory."""
+    """Stores checkpoints: `tune_flows.store.CheckpointStore`, or the simulated executor's memory."""
 
     def save(self, trial_id: str, iteration: int, source: Path, *, lease: int) -> Mapping[str, Any]:
-        """Make the folder `source` durable for this lease; the fields of its `CheckpointRef`.
+        """Make the folder `source` durable for this lease and return the fields of its `CheckpointRef`.
 
-        May be called on a thread of its own, one call at a time.
+        May be called on a separate thread, one call at a time.
         """
         ...
 
     def restore(self, ref: Mapping[str, Any], target: Path) -> None:
-        """Bring the checkpoint with the fields `ref` into the folder `target`, made if need be."""
+        """Copy the checkpoint with the fields `ref` into the folder `target`, creating it if needed."""
         ...
 
 
 @contextmanager
 def local_disk(doing: str) -> Generator[None, None, None]:
-    """What the disk refuses in the block is the machine's fault: it becomes an `InfrastructureError`."""
+    """Turn an `OSError` in the block into an `InfrastructureError`: the machine is at fault."""
     try:
         yield
     except OSError as error:
@@ -37,13 +37,13 @@ def local_disk(doing: str) -> Generator[None, None, None]:
 
 
 class Scratch:
-    """Local folders of one trial, made when first asked for and removed with it.
+    """Local folders of one trial, created on first use and removed with the trial.
 
-    Every method that makes one raises `InfrastructureError` where that is not possible.
+    Every method that creates a folder raises `InfrastructureError` if that fails.
 
     Args:
-        base: Folder they lie in; None: the system's folder for temporary files.
-        name: The trial's id, with which their names begin.
+        base: Parent folder; None: the system's folder for temporary files.
+        name: The trial's id, used as prefix of the folder names.
     """
 
     def __init__(self, base: Path | None, name: str) -> None:
@@ -53,20 +53,20 @@ class Scratch:
 
     @property
     def trial_dir(self) -> Path:
-        """The folder that the trial may use as it likes."""
+        """The folder that the trial may use freely."""
         with self._making():
             folder = self._in_root() / "work"
             folder.mkdir(exist_ok=True)
         return folder
 
     def fresh(self) -> Path:
-        """A new empty folder."""
+        """Create and return an empty folder."""
         with self._making():
             return Path(tempfile.mkdtemp(prefix="checkpoint-", dir=self._in_root()))
 
     @contextmanager
     def folder(self) -> Generator[Path, None, None]:
-        """A new empty folder, removed at the end of the block."""
+        """Create an empty folder and remove it at the end of the block."""
         folder = self.fresh()
         try:
             yield folder
@@ -74,7 +74,7 @@ class Scratch:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove all folders."""
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
             self._root = None

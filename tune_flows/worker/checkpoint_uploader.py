@@ -1,11 +1,11 @@
-"""Carries the checkpoints of one trial between the worker and the storage.
+"""Transfers the checkpoints of one trial between the worker and the storage.
 
 Rules of this module:
 
-- One upload is under way at most; the next one waits for it.
-- A checkpoint is handed over only after the result of its iteration, or with it: a trial that went on from
-  there would never report that result.
-- A failed upload fails everything that is asked of the courier from then on: the lease is to end.
+- At most one upload is under way; the next one waits for it.
+- A checkpoint is handed over with the result of its iteration or later: a trial that resumes from the
+  checkpoint would never report that result.
+- After a failed upload, `submit`, `flush` and `check` raise its error, since the lease must end.
 """
 
 import math
@@ -26,15 +26,15 @@ __all__ = ["CheckpointUploader"]
 
 
 class CheckpointUploader:
-    """Carries the checkpoints of one trial, and tells faults of the storage from those of the user's code.
+    """Transfers the checkpoints of one trial, and separates errors of the storage from those of user code.
 
     Args:
-        transport: Where checkpoints go.
-        trial_id: Whose checkpoints they are.
-        lease: The lease that saves them.
-        metrics: Names of the values to note with each checkpoint.
-        beside: Whether uploads travel on a thread of their own while training goes on.
-        clock: Told that the trial is alive when it has waited for the storage.
+        transport: Stores the checkpoints.
+        trial_id: The trial that the checkpoints belong to.
+        lease: The lease under which they are saved.
+        metrics: Names of the metrics to record with each checkpoint.
+        beside: Whether uploads run on a separate thread while training continues.
+        clock: Receives a heartbeat after each wait for the storage.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class CheckpointUploader:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for the storage; from any thread."""
+        """Whether a thread waits for the storage; may be read from any thread."""
         return self._awaited > 0
 
     def submit(self, iteration: int, folder: Path, result: Result | None) -> None:
-        """Make a folder durable as the checkpoint of `iteration`; waits for the upload before it.
+        """Make a folder durable as the checkpoint of `iteration`, after the previous upload has finished.
 
         Args:
             iteration: The trial's iteration.
-            folder: Nobody else's from now on; removed once it is stored.
-            result: What that iteration reported; None: nothing.
+            folder: Owned by the uploader from now on; removed after the upload.
+            result: The result of that iteration; None if there is none.
 
         Raises:
-            InfrastructureError: The storage failed, now or with the upload before, or the trial ends.
+            InfrastructureError: The storage failed, now or in the previous upload, or the trial is ending.
         """
         with self._changed, self._waiting():
             self._changed.wait_for(lambda: self._closed or not self._under_way)
@@ -91,47 +91,47 @@ class CheckpointUploader:
             self.check()
 
     def flush(self) -> None:
-        """Wait until what was sent is durable.
+        """Wait until every checkpoint that was sent is durable.
 
         Raises:
-            InfrastructureError: The storage failed, or the trial ends meanwhile.
+            InfrastructureError: The storage failed, or the trial ends during the wait.
         """
         with self._changed, self._waiting():
             self._changed.wait_for(lambda: self._closed or not self._under_way)
             self._require_open()
 
     def check(self) -> None:
-        """Nothing, if no upload has failed.
+        """Raise the error of a failed upload, if there is one.
 
         Raises:
-            InfrastructureError: One has.
+            InfrastructureError: An upload has failed.
         """
         if self._failure is not None:
             raise self._failure
 
     def take(self, up_to: int) -> tuple[CheckpointRef, ...]:
-        """The durable checkpoints since the last call, none of an iteration beyond `up_to`."""
+        """Return the durable checkpoints up to iteration `up_to` that were not taken before."""
         with self._changed:
             taken = tuple(ref for ref in self._arrived if ref.iteration <= up_to)
             self._arrived = [ref for ref in self._arrived if ref.iteration > up_to]
         return taken
 
     def close(self) -> None:
-        """Take nothing more; whoever waits to send or for an upload, on another thread, waits no longer."""
+        """Accept no more checkpoints; threads waiting in `submit` or `flush` raise `InfrastructureError`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until no upload is under way, however that went; whether that came in time."""
+        """Wait until no upload is under way, successful or not; return False after `timeout_s` seconds."""
         with self._changed, self._waiting():
             return self._changed.wait_for(lambda: not self._under_way, timeout_s)
 
     def fetch(self, ref: CheckpointRef, target: Path) -> None:
-        """Bring a checkpoint into the folder `target`; the trial then stands on it.
+        """Download a checkpoint into the folder `target`; it then counts as the trial's newest one.
 
         Raises:
-            RestoreError: The storage failed, or what it holds is damaged.
+            RestoreError: The storage failed, or the stored checkpoint is damaged.
         """
         try:
             with self._waiting():
@@ -142,7 +142,7 @@ class CheckpointUploader:
 
     @contextmanager
     def _waiting(self) -> Generator[None]:
-        """Time in here is the storage's."""
+        """Mark the time spent in the block as waiting for the storage."""
         with self._changed:
             self._awaited += 1
         try:
@@ -163,7 +163,7 @@ class CheckpointUploader:
         except Exception as error:
             failure = self._failed(iteration, "storing", error)
             failure.__cause__ = error
-        finally:  # whatever it was, nobody may wait for ever
+        finally:  # after any exception, so that no thread waits forever
             shutil.rmtree(folder, ignore_errors=True)
             with self._changed:
                 self._under_way = False
@@ -188,7 +188,7 @@ class CheckpointUploader:
 
 
 def _noted(result: Result | None, names: Sequence[str]) -> dict[str, float]:
-    """The values of the result under these names, as far as they are finite numbers."""
+    """Return the values of the result under `names` that are finite numbers."""
     noted: dict[str, float] = {}
     for name in names:
         value = result.value(name) if result is not None else None
@@ -196,7 +196,7 @@ def _noted(result: Result | None, names: Sequence[str]) -> dict[str, float]:
             continue
         try:
             number = float(value)
-        except OverflowError:  # a whole number beyond every float
+        except OverflowError:  # an integer too large for a float
             continue
         if math.isfinite(number):
             noted[name] = number

@@ -1,4 +1,4 @@
-"""One trial of a class Trainable: its steps are taken on the thread that asks for them."""
+"""Runs one trial of a class Trainable; its steps run on the thread that calls `advance`."""
 
 import os
 import time
@@ -19,18 +19,18 @@ from tune_flows.worker.user_code import end_if_forked, log_cleanup_fault, traina
 __all__ = ["ClassRun"]
 
 _PATIENCE = 0.05
-"""Share of a step's time that a batch waits for an upload, so that the checkpoint comes with it."""
+"""Fraction of a step's time that a batch waits for an upload, in order to include the checkpoint."""
 
 
 class ClassRun:
     """Steps a Trainable and saves its checkpoints.
 
     Args:
-        parts: What the host gives to every run.
-        config: The trial's configuration; the run keeps it.
-        checkpoint: Where to start from; None: from scratch.
-        checkpoint_frequency: Save after every so many iterations; 0: never.
-        kept: A Trainable of the trial before, to be taken over if it agrees.
+        parts: The objects that the host gives to every run.
+        config: The trial's configuration; not copied.
+        checkpoint: Checkpoint to start from; None: start from scratch.
+        checkpoint_frequency: Number of iterations between two checkpoints; 0: never save.
+        kept: Trainable of the previous trial, reused if its `reset_config` returns True.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ClassRun:
             raise
 
     def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
-        """Go on as `config` from `checkpoint`; the trial's own count of iterations goes on."""
+        """Continue with `config` from `checkpoint`; the trial's iteration count continues."""
         kept = self._trainable
         with user_code():
             taken_over = kept is not None and bool(kept.reset_config(config))
@@ -69,7 +69,7 @@ class ClassRun:
             self._load(kept, checkpoint)
 
     def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
-        """Step until there is a reason to come back."""
+        """Step until there is an outcome to return."""
         tracker, trainable, clock = self._tracker, self._standing(), self._parts.clock
         deadline, pid = time.monotonic() + batch_s, os.getpid()
         while True:
@@ -81,7 +81,7 @@ class ClassRun:
                 return Outcome.INTERRUPTED
             self._parts.uploader.check()
             if tracker.results and (len(tracker.results) >= max_results or time.monotonic() >= deadline):
-                # The next step may be long, and what arrives meanwhile is handed over only after it.
+                # The next step may be long; a checkpoint stored during it would be handed over only after it.
                 self._parts.uploader.wait(_PATIENCE * tracker.results[-1].time_this_iter_s)
                 return Outcome.RUNNING
             clock.start()
@@ -99,18 +99,18 @@ class ClassRun:
             tracker.add(result, ends)
 
     def save(self) -> None:
-        """Send a checkpoint of this moment, unless the newest one is of this moment or the class has none."""
+        """Send a checkpoint of the current iteration, unless it exists already or the class saves none."""
         self._save(self._tracker.iteration, self._tracker.last)
 
     def take(self) -> tuple[Result, ...]:
-        """Results since the last call."""
+        """Return the results since the last call."""
         return self._tracker.take()
 
     def wake(self) -> None:
-        """Nothing sleeps here."""
+        """Do nothing: no thread waits here."""
 
     def end(self) -> bool:
-        """Clean up; a fault in it is only logged. Always True: there is no thread that could be left."""
+        """Clean up, only logging an exception; return True, since no thread can be left running."""
         trainable, self._trainable = self._trainable, None
         if trainable is not None:
             try:
@@ -120,7 +120,7 @@ class ClassRun:
         return True
 
     def hand_over(self) -> Trainable | None:
-        """The Trainable, for the next trial; this run is over."""
+        """Release the Trainable without cleanup and return it for the next trial; this run is over."""
         trainable, self._trainable = self._trainable, None
         return trainable
 
@@ -148,7 +148,7 @@ class ClassRun:
         with user_code():
             data = self._standing().save_checkpoint(folder)
             wrote = next(folder.iterdir(), None) is not None
-            if isinstance(data, str | Path) and Path(data) == folder:  # as those of Ray Tune do
+            if isinstance(data, str | Path) and Path(data) == folder:  # as in Ray Tune
                 data = None
             _check_saved(data, wrote)
             files = Checkpoint.from_dict(data).as_files() if data is not None else {}

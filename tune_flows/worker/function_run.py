@@ -1,11 +1,11 @@
-"""One trial of a training function: it runs on a thread of its own and hands its results over.
+"""Runs one trial of a training function on a separate thread.
 
 Rules of this module:
 
-- The thread counts and judges each report itself, so a trial ends at exactly the step that meets a criterion.
-- It waits inside `report` only at a halt: the decision point, the end, an interrupt, a full batch.
+- The thread counts and evaluates each report itself, so a trial ends exactly at the step that meets a
+  criterion. It waits in `report` only at a halt: the decision point, the end, an interrupt, a full batch.
 - The host sleeps until there is a halt, a slow step or the end of its batch time: no handshake per report.
-- `_condition` guards the ledger and every flag but the host's interrupt, after which `wake` is called.
+- `_condition` guards the tracker and all flags except the host's interrupt, after which `wake` is called.
 """
 
 import contextvars
@@ -31,13 +31,13 @@ __all__ = ["FunctionRun"]
 
 
 class FunctionRun:
-    """Runs a training function and is the `Session` that it talks to.
+    """Runs a training function and is the `Session` that its calls reach.
 
     Args:
-        parts: What the host gives to every run.
-        config: The trial's configuration; the run keeps it.
-        checkpoint: Where to start from; None: from scratch.
-        join_timeout_s: How long the function may take to end once it was told to.
+        parts: The objects that the host gives to every run.
+        config: The trial's configuration; not copied.
+        checkpoint: Checkpoint to start from; None: start from scratch.
+        join_timeout_s: Seconds that the function may take to end after it was asked to.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FunctionRun:
     # -- the host's side ---------------------------------------------------------------------
 
     def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
-        """Go on as `config` from `checkpoint`; the function begins with the next `advance`."""
+        """End the function; the next `advance` starts it with `config` from `checkpoint`."""
         if not self.end():
             raise InfrastructureError(
                 f"{self._parts.trial_id}: its function did not end within {self._join_timeout_s:g} s after "
@@ -79,7 +79,7 @@ class FunctionRun:
             self._restored = Checkpoint.from_directory(folder)
 
     def advance(self, interrupted: threading.Event, batch_s: float, max_results: int) -> Outcome:
-        """Let the function run until there is a reason to come back."""
+        """Let the function run until there is an outcome to return."""
         with self._condition:
             self._interrupted, self._max_results, self._slow_s = interrupted, max_results, batch_s
             if self._thread is None and not self._tracker.due and not interrupted.is_set():
@@ -90,20 +90,20 @@ class FunctionRun:
             return self._outcome()
 
     def take(self) -> tuple[Result, ...]:
-        """Results since the last call."""
+        """Return the results since the last call."""
         with self._condition:
             return self._tracker.take()
 
     def save(self) -> None:
-        """Nothing: the newest checkpoint is the one that the function has reported, and on its way."""
+        """Do nothing: only the function makes checkpoints, and those it has reported are sent already."""
 
     def wake(self) -> None:
-        """An interrupt was set: both sides look again."""
+        """Make the host and the function check for an interrupt that was set."""
         with self._condition:
             self._condition.notify_all()
 
     def end(self) -> bool:
-        """Raise `TrialInterrupted` in the function and wait for its end; whether it did end."""
+        """Raise `TrialInterrupted` in the function, wait for its end and return whether it has ended."""
         thread = self._thread
         if thread is None:
             return True
@@ -127,7 +127,7 @@ class FunctionRun:
             return Outcome.COMPLETED
         if self._tracker.due:
             return Outcome.WAITS
-        # Between two steps only once the function stands still; until then the host asks again.
+        # INTERRUPTED only while the function waits between two steps; until then the host calls again.
         still = self._thread is None or self._blocked
         return Outcome.INTERRUPTED if still and self._interrupted.is_set() else Outcome.RUNNING
 
@@ -149,7 +149,7 @@ class FunctionRun:
     # -- the function's side -----------------------------------------------------------------
 
     def report(self, metrics: Mapping[str, Any], checkpoint: Checkpoint | None) -> None:
-        """One training iteration is done: count it, hand it over, wait if there is a halt."""
+        """Count a finished training iteration and hand over its result; wait while there is a halt."""
         self._check_going()
         seconds, timestamp = self._parts.clock.lap(self._config, self._tracker.iteration + 1)
         flat, done = flattened(metrics)
@@ -166,11 +166,11 @@ class FunctionRun:
         self._parts.clock.start()
 
     def restored(self) -> Checkpoint | None:
-        """The checkpoint to go on from."""
+        """Return the checkpoint to start from; None: start from scratch."""
         return self._restored
 
     def context(self) -> TrialContext:
-        """The trial as it is now."""
+        """Return the trial's current context."""
         parts = self._parts
         with self._ended_by_storage():
             trial_dir = parts.scratch.trial_dir
@@ -184,7 +184,7 @@ class FunctionRun:
         )
 
     def _wait_while_halted(self) -> None:
-        if self._wants_host():  # a slow step: its result is wanted at once
+        if self._wants_host():  # a slow step: hand over its result at once
             self._condition.notify_all()
         while self._halted() and not self._ending:
             self._blocked = True
@@ -222,7 +222,7 @@ class FunctionRun:
 
     @contextmanager
     def _ended_by_storage(self) -> Generator[None, None, None]:
-        """What the block raises is not the function's fault: it only sees that it ends."""
+        """Record a `TuneError` of the block and raise `TrialInterrupted`: the function is not at fault."""
         try:
             yield
         except TuneError as error:
@@ -238,8 +238,8 @@ class FunctionRun:
             self._finish(self._parts.spec.call(self._config))
             reason = "returned"
         except TrialInterrupted:
-            reason = "returned"  # counts only if nobody interrupted it
-        except BaseException as error:  # the thread's last stop: SystemExit and the like are the user's too
+            reason = "returned"  # used only if the trial was not interrupted
+        except BaseException as error:  # nothing may escape the thread: SystemExit is a user error too
             self._fail(error)
         finally:
             end_if_forked(self._pid)
@@ -251,7 +251,7 @@ class FunctionRun:
                 self._condition.notify_all()
 
     def _finish(self, value: Any) -> None:  # noqa: ANN401 - what the user's function returns
-        """Report what a generator yields; take a returned dict as the last result."""
+        """Report the metrics that a generator yields, or record a returned dict as the last result."""
         if isinstance(value, Generator):
             try:
                 for metrics in value:  # pyright: ignore[reportUnknownVariableType]

@@ -1,12 +1,12 @@
-"""The inside of a worker: runs one trial after the other, one call of the executor at a time.
+"""Runs trials inside a worker, one after another, as the executor calls it.
 
 Rules of this module:
 
-- One call at a time, but for `interrupt`, which may come from any thread. Nothing knows of Ray.
-- A fault ends the trial here, but what came before it is handed over first: the next call raises it.
-- An upload may travel on while a trial trains, waits or is interrupted. It has arrived before the trial goes
-  on as another one, ends or faults, so what is known of the trial then is all there is.
-- After a fault, after COMPLETED and after `finish` the host is ready for the next `start`.
+- One call at a time, except `interrupt`, which any thread may call. Nothing here depends on Ray.
+- An error ends the trial here, but earlier results and checkpoints come first: the next call raises it.
+- An upload may continue while a trial trains, waits or is interrupted. It is complete before the trial
+  restarts with another configuration, ends or fails, so that no checkpoint can appear afterwards.
+- After an error, after COMPLETED and after `finish` the host is ready for the next `start`.
 """
 
 import copy
@@ -33,18 +33,18 @@ class TrialHost:
     """Runs trials of one trainable.
 
     Args:
-        trainable: What to run, its parameters bound.
-        stop: When a trial ends itself.
-        checkpoint_frequency: A class Trainable is saved after every so many iterations; 0: never.
-        checkpoint_at_end: Whether a class Trainable that ended itself is saved once more.
-        checkpoints: Where checkpoints go.
-        checkpoint_metrics: Names of the values that are noted with each checkpoint.
-        upload_beside: Whether checkpoints are uploaded while training goes on.
-        experiment_name: For `get_context`.
-        resources: What each trial is granted, for `get_context`.
+        trainable: The trainable to run, with its parameters bound.
+        stop: Criteria that end a trial.
+        checkpoint_frequency: Iterations between two checkpoints of a class Trainable; 0: never save.
+        checkpoint_at_end: Whether a class Trainable is saved once more when its trial completes.
+        checkpoints: Stores the checkpoints.
+        checkpoint_metrics: Names of the metrics that are recorded with each checkpoint.
+        upload_beside: Whether checkpoints are uploaded while training continues.
+        experiment_name: The experiment's name, for `get_context`.
+        resources: The resources of each trial, for `get_context`.
         scratch: Folder for local files; None: the system's folder for temporary files.
-        clock: How long iterations take; wall time by default.
-        join_timeout_s: How long a function may take to end once it was told to.
+        clock: Measures the time of iterations; wall time by default.
+        join_timeout_s: Seconds that a function may take to end after it was asked to.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class TrialHost:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the user's code last showed a sign of life in the call under way; from any thread.
+        """Seconds since the last heartbeat in the current call; may be read from any thread.
 
-        A step, a save or a start that begins or ends is one. Time spent on the storage does not count.
+        The begin or end of a step, a save or a start is a heartbeat. Waiting for the storage counts as 0.
         """
         uploader = self._uploader
         return 0.0 if uploader is not None and uploader.is_awaited else self._clock.idle_s
 
     def start(self, start: StartTrial) -> None:
-        """Make the trial ready to train, restored from its checkpoint; a trial before it is ended first.
+        """Prepare the trial for training, restored from its checkpoint; end the previous trial first.
 
         Raises:
             TrainableError: The user's code raised.
@@ -149,13 +149,13 @@ class TrialHost:
     ) -> Batch:
         """Train until the decision point, the end, an interrupt, a full batch, or `batch_s` has passed.
 
-        A class Trainable comes back between two steps, so with at least one more result unless all of them
-        were known; a function comes back in time, maybe with none.
+        With a class Trainable the call returns between two steps, so with at least one new result unless all
+        steps repeated journalled iterations; with a function it returns on time, possibly without results.
 
         Args:
-            request: How far to train; None: as far as the call before said.
-            batch_s: Seconds to gather results for; a step that takes as long is handed over at once.
-            max_results: Results in one batch at most, 1 or more.
+            request: How far to train; None: as in the previous call.
+            batch_s: Seconds to collect results; the result of a step that takes as long is returned at once.
+            max_results: Maximum number of results in a batch, at least 1.
 
         Raises:
             TrainableError: The user's code raised. The trial has ended here.
@@ -196,17 +196,17 @@ class TrialHost:
         return Batch(results, checkpoints, outcome, reason, self._stuck)
 
     def save(self) -> tuple[CheckpointRef, ...]:
-        """Save a checkpoint of this moment, between two steps, unless there is nothing to save.
+        """Save a checkpoint of the current iteration, between two steps, unless there is nothing to save.
 
-        There is not when the newest one is of this iteration, when the trainable saves none, and for a
-        function: what that has reported is on its way.
+        There is nothing to save if this iteration has a checkpoint, if the trainable saves none, and for a
+        function, whose reported checkpoints are already being uploaded.
 
         Returns:
-            All durable checkpoints that were not handed over yet, the new one last.
+            All durable checkpoints that were not returned before, the new one last.
 
         Raises:
-            TrainableError: The user's code raised. What had arrived before is handed over first, then the
-                next call raises it.
+            TrainableError: The user's code raised. If there are checkpoints to return, they are returned
+                and the next call raises the error.
             InfrastructureError: The storage failed.
         """
         run, parts = self._present()
@@ -224,11 +224,11 @@ class TrialHost:
         return self._arrived(parts)
 
     def suspend(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
-        """Save a checkpoint of this moment for the next session, as `save` does.
+        """Save a checkpoint of the current iteration for the next session, as `save` does.
 
         Returns:
-            The durable checkpoints that were not handed over yet, and the one that was saved only now, for
-            this; None: there was no need or no way to save one.
+            The durable checkpoints that were not returned before, and the one that this call saved; None if
+            there was no need or no way to save one.
 
         Raises:
             TrainableError, InfrastructureError: As `save`.
@@ -241,20 +241,20 @@ class TrialHost:
         return saved[:-1], saved[-1]
 
     def finish(self, *, save: bool) -> tuple[CheckpointRef, ...]:
-        """End the trial in order, after a batch that did not end it; a trial that has ended stays as it is.
+        """End the trial cleanly, after a batch that did not end it; do nothing if it has ended already.
 
-        A function that still trains (the last batch was RUNNING) loses what it has not handed over.
+        If a function is still training (the last batch was RUNNING), results not yet handed over are lost.
 
         Args:
-            save: Whether to save first.
+            save: Whether to save a checkpoint first.
 
         Returns:
-            As `save`. Ask `is_stuck` afterwards.
+            As `save`. Check `is_stuck` afterwards.
 
         Raises:
-            TrainableError: The user's code raised, while saving or before, and no call has told it yet. The
-                trial has ended all the same.
-            InfrastructureError: The storage failed. The trial has ended all the same.
+            TrainableError: The user's code raised, while saving or before, and no call has raised it yet.
+                The trial has ended nevertheless.
+            InfrastructureError: The storage failed. The trial has ended nevertheless.
         """
         if self._run is None:
             return ()
@@ -271,9 +271,9 @@ class TrialHost:
         return self._arrived(parts)
 
     def interrupt(self) -> None:
-        """Make `advance` come back after the step that is under way; from any thread, at any time.
+        """Make `advance` return after the current step; may be called from any thread at any time.
 
-        It is for the present trial: `start` forgets it.
+        Applies to the current trial only: `start` clears it.
         """
         self._interrupted.set()
         run = self._run
@@ -281,7 +281,7 @@ class TrialHost:
             run.wake()
 
     def close(self) -> None:
-        """End whatever runs and remove the local files; an upload that takes long is given up."""
+        """End the current trial and remove the local files; abandon an upload that takes too long."""
         self._end(upload_timeout_s=self._join_timeout_s)
 
     def _present(self) -> tuple[Run, RunParts]:
@@ -290,7 +290,7 @@ class TrialHost:
         return self._run, self._parts
 
     def _arrived(self, parts: RunParts) -> tuple[CheckpointRef, ...]:
-        """Checkpoints that may be handed over with the results taken so far; they must be taken first."""
+        """Return the checkpoints that belong to the results taken so far; take the results first."""
         return parts.uploader.take(parts.tracker.handed_over)
 
     def _end(self, upload_timeout_s: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What an executor and a `TrialHost` say to each other."""
+"""Messages between an executor and a `TrialHost`."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,20 +11,20 @@ __all__ = ["AdvanceRequest", "Batch", "Outcome", "StartTrial"]
 
 @dataclass(frozen=True, slots=True)
 class StartTrial:
-    """Which trial the host is to run, and where it stands."""
+    """The trial that the host must run, and its progress so far."""
 
     trial_id: str
     lease: int
     config: dict[str, Any]
     iteration: int = 0
-    """Iterations journalled already: training up to here, from the checkpoint on, is repeated silently."""
+    """Iterations journalled already; those after the checkpoint are repeated without reporting results."""
     time_total_s: float = 0.0
     """Seconds of training journalled already; repeated iterations are not counted again."""
     checkpoint: CheckpointRef | None = None
-    """Where to start from; None: from scratch."""
+    """Checkpoint to start from; None: start from scratch."""
     keep_from: bool = False
-    """Whether a class Trainable that the trial before has left here unfinished may be taken over, if its
-    `reset_config` agrees."""
+    """Whether a class Trainable that the previous trial left here unfinished may be reused, if its
+    `reset_config` returns True."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +32,41 @@ class AdvanceRequest:
     """How far to train."""
 
     until: int | None = None
-    """Iteration to wait at for a decision; None: to the end."""
+    """Iteration at which to wait for a decision; None: train to the end."""
     save_at: int | None = None
-    """Iteration of which a checkpoint must be durable before its result is handed over. A function trainable
-    saves when it reports a checkpoint, so there the newest reported one is."""
+    """Iteration whose checkpoint must be durable before its result is handed over. For a function trainable,
+    which decides itself when to save, the newest reported checkpoint must be."""
     config: dict[str, Any] | None = None
-    """With `checkpoint`: go on as this configuration from there; None: as it is."""
+    """Configuration to continue with, from `checkpoint`; None: continue unchanged."""
     checkpoint: CheckpointRef | None = None
 
 
 class Outcome(StrEnum):
-    """Why `TrialHost.advance` came back."""
+    """Why `TrialHost.advance` returned."""
 
     RUNNING = "running"
-    """The batch is full or its time is over; call again."""
+    """The batch is full or its time is over; call `advance` again."""
     WAITS = "waits"
-    """At the decision point: the next call brings a stretch."""
+    """The trial is at its decision point; pass an `AdvanceRequest` with the next call."""
     COMPLETED = "completed"
-    """The trial ended itself and was cleaned up."""
+    """The trial ended by itself and was cleaned up."""
     INTERRUPTED = "interrupted"
-    """`interrupt` was called; the trial stands between two steps and could go on."""
+    """`interrupt` was called; the trial is between two steps and can continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What happened since the batch before."""
+    """Results and checkpoints since the previous batch."""
 
     results: tuple[Result, ...]
-    """Fresh results in order; may be empty."""
+    """New results in order; may be empty."""
     checkpoints: tuple[CheckpointRef, ...]
-    """Durable checkpoints in order; each belongs right before the result of its iteration if that is in this
-    batch, and before all results if its upload took longer."""
+    """Durable checkpoints in order. Each belongs right before the result of its iteration if that is in this
+    batch; otherwise its upload took longer, and it belongs before all results."""
     outcome: Outcome
     reason: str = ""
-    """Of COMPLETED: `done`, `returned`, or the stop criterion that was met."""
+    """With COMPLETED: `done`, `returned`, or the stop criterion that was met."""
     stuck: bool = False
     """Whether a thread of user code did not end: this process must be ended, not reused."""
     idle_s: float = field(default=0.0, compare=False)
-    """Of RUNNING: seconds since the trial last showed a sign of life."""
+    """With RUNNING: seconds since the trial's last heartbeat."""

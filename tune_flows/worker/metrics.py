@@ -1,6 +1,6 @@
-"""Reported metrics as flat JSON values.
+"""Converts reported metrics to flat JSON values.
 
-Nested dicts are flattened with `/`, tuples become lists, scalars of numpy, torch and the like become numbers.
+Nested dicts are flattened with `/`, tuples become lists, scalars of numpy, torch etc. become numbers.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 def flattened(metrics: Any) -> tuple[dict[str, Any], bool]:  # noqa: ANN401 - whatever the user reports
-    """The metrics without reserved names and `done`, and whether `done` was true.
+    """Return the flat metrics without reserved names and `done`, and whether `done` was true.
 
     Raises:
-        TrainableError: A value is no JSON value; its name is in the message.
+        TrainableError: The metrics are not a dict, or a value, named in the message, is not a JSON value.
     """
     if not isinstance(metrics, Mapping):
         raise TrainableError(

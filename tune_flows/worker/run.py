@@ -1,4 +1,4 @@
-"""What the two kinds of trials, class and function, have in common inside a worker."""
+"""The interface that runs of class and function trainables share inside a worker."""
 
 from dataclasses import dataclass, field
 from threading import Event
@@ -17,7 +17,7 @@ __all__ = ["Run", "RunParts"]
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
-    """What the host gives to a run."""
+    """The objects that the host gives to a run."""
 
     spec: TrainableSpec
     trial_id: str
@@ -30,28 +30,28 @@ class RunParts:
 
 
 class Run(Protocol):
-    """One trial while it is in this worker; raises `TrainableError` and `InfrastructureError`."""
+    """Runs one trial in this worker; raises `TrainableError` and `InfrastructureError`."""
 
     def advance(self, interrupted: Event, batch_s: float, max_results: int) -> Outcome:
-        """Train until there is a reason to come back."""
+        """Train until there is an outcome to return."""
         ...
 
     def take(self) -> tuple[Result, ...]:
-        """Results since the last call."""
+        """Return the results since the last call."""
         ...
 
     def save(self) -> None:
-        """Send a checkpoint of this moment, if there is one to make."""
+        """Send a checkpoint of the current iteration, if there is one to save."""
         ...
 
     def restart(self, config: dict[str, Any], checkpoint: CheckpointRef | None) -> None:
-        """Go on as `config` from `checkpoint`."""
+        """Continue with `config` from `checkpoint`."""
         ...
 
     def wake(self) -> None:
-        """An interrupt was set; from any thread."""
+        """Make the run check for an interrupt that was set; may be called from any thread."""
         ...
 
     def end(self) -> bool:
-        """Clean up, once; whether nothing of the user's code runs any more."""
+        """Clean up, once, and return whether no user code is running any more."""
         ...

@@ -1,4 +1,4 @@
-"""A copy of a folder that its owner may change meanwhile."""
+"""Copies a checkpoint folder, so that its owner may change the original during the upload."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ __all__ = ["copy_folder"]
 def copy_folder(source: Path, target: Path) -> None:
     """Copy the files and folders of `source` into the folder `target`; modes and times are not kept.
 
-    Symbolic links are followed, because the copy outlives what they lead to.
+    Symbolic links are followed, because the copy may outlive their targets.
 
     Raises:
-        StorageError: `source` is no folder, or a link in it leads to a folder above.
-        OSError: A file cannot be read, or there is no room for the copy.
+        StorageError: `source` is not a folder, or a link in it leads to a directory above the link.
+        OSError: A file cannot be read, or there is no space for the copy.
     """
     if not source.is_dir():
         raise StorageError(f"{source}: expected a directory to store as checkpoint, found none.")

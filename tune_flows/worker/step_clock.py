@@ -1,4 +1,4 @@
-"""How long a training iteration took."""
+"""Measures how long training iterations take."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,11 +8,11 @@ __all__ = ["StepClock"]
 
 
 class StepClock:
-    """Measures one iteration after the other; the simulated executor puts virtual time in its place.
+    """Measures one iteration after another; the simulated executor replaces it by virtual time.
 
     Args:
-        clock: Unix time in seconds.
-        timer: Seconds from any origin, never going back.
+        clock: Returns the Unix time in seconds.
+        timer: Returns monotonic seconds from an arbitrary origin.
     """
 
     def __init__(
@@ -24,26 +24,26 @@ class StepClock:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since an iteration last began or ended, or `heartbeat` was called; from any thread."""
+        """Seconds since an iteration began or ended or `heartbeat` was called; readable from any thread."""
         return self._timer() - self._sign
 
     def heartbeat(self) -> None:
-        """The trial is known to be alive."""
+        """Note that the trial is alive."""
         self._sign = self._timer()
 
     def start(self) -> None:
-        """An iteration begins."""
+        """Begin an iteration."""
         self._began = self._sign = self._timer()
 
     def lap(self, config: Mapping[str, Any], iteration: int) -> tuple[float, float]:
-        """The iteration has ended.
+        """End the iteration and return its time.
 
         Args:
             config: The trial's configuration.
-            iteration: Which iteration of the trial it was, from 1.
+            iteration: Number of the iteration within the trial, from 1.
 
         Returns:
-            Seconds since `start`, and the Unix time now.
+            Seconds since `start`, and the current Unix time.
         """
         del config, iteration
         self.heartbeat()

@@ -1,4 +1,4 @@
-"""Exceptions of the user's code, with what the user needs to see of them."""
+"""Turns exceptions of user code into errors that show the user the relevant part of the traceback."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ _MAX_HEADLINE = 500
 
 @contextmanager
 def user_code() -> Generator[None, None, None]:
-    """What the block raises is the user's: it becomes a `TrainableError`, `SystemExit` included."""
+    """Turn an exception of user code in the block, `SystemExit` included, into a `TrainableError`."""
     pid = os.getpid()
     try:
         yield
@@ -29,16 +29,16 @@ def user_code() -> Generator[None, None, None]:
 
 
 def end_if_forked(pid: int) -> None:
-    """End this process unless it is `pid`: user code forked, and the child came out of it.
+    """End this process if its id is not `pid`, that is, if it is a child that user code forked.
 
-    It must not go on as a second worker, nor clean up what is not its own.
+    The child must not continue as a second worker or clean up what belongs to its parent.
     """
     if os.getpid() != pid:
         os._exit(1)
 
 
 def trainable_error(error: BaseException) -> TrainableError:
-    """The error with its headline as first line and its traceback, from the user's code on, after it."""
+    """Return an error with a headline as first line, then the traceback, which starts in user code."""
     head = str(error) if isinstance(error, TrainableError) else f"{type(error).__name__}: {error}"
     headline = (head.splitlines() or [""])[0][:_MAX_HEADLINE]
     shown = traceback.TracebackException(type(error), error, _from_user_code(error.__traceback__))
@@ -46,12 +46,12 @@ def trainable_error(error: BaseException) -> TrainableError:
 
 
 def log_cleanup_fault(trial_id: str) -> None:
-    """Tell of the exception being handled: the user's code raised while it was ended, too late to matter."""
+    """Log the exception being handled, which user code raised while it was ended; it is ignored."""
     logging.getLogger("tune_flows").warning("%s: ending it raised; ignored", trial_id, exc_info=True)
 
 
 def _from_user_code(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback without our own frames at its top; with them when there are no others."""
+    """Return the traceback without the frames of this package at its top, unless there are no others."""
     first = frames
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_OURS):
         first = first.tb_next

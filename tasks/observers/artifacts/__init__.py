@@ -1,10 +1,10 @@
-"""Live artifacts of a run: its progress, a table of its trials, a page with its best trial and pictures.
+"""Live artifacts of a run: its progress, a table of its trials, a report with its best trial and plots.
 
     artifacts = LiveArtifacts(name, store, objective, space)  # an observer of the driver
-    with live_artifacts(artifacts):                           # shows them while the block runs
+    with live_artifacts(artifacts):                           # publishes them while the block runs
 
-`board` and `earlier` gather what is known, `glance` is the experiment at one moment, `trial_rows` and `story`
-write it down, `publisher` sends it.
+`feed` and `history_loader` collect the data, `summary` is a snapshot of the experiment, `trial_rows` and
+`report_markdown` render it, `publisher` sends it.
 """
 
 from tune_flows.tasks.observers.artifacts.keys import artifact_key

@@ -1,9 +1,9 @@
-"""What artifacts show, gathered beside the driver: an observer that costs its loop next to nothing.
+"""Collects the data of the artifacts: an observer that costs the driver's loop next to nothing.
 
 Rules of this module:
 
-- `on_step` looks only at what a step changed, and hands it over; the thread that shows it does the rest.
-- What is shown is durable: the driver tells of a step after its commit.
+- `on_step` only queues what a step changed; the publishing thread does the rest.
+- Everything shown is durable: the driver notifies observers of a step after its commit.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from tune_flows.tasks.observers.artifacts.summary import Standing
 __all__ = ["Board"]
 
 _OF_MANY = (DriverStarted, DriverStopped, TrialsReopened)
-"""Records that change trials without naming each."""
+"""Records that may change several trials without naming them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _News:
 
 
 class Board:
-    """An observer of the driver on one side; on the other what is known so far, for one thread."""
+    """An observer of the driver that collects what is known so far, for one reading thread."""
 
     def __init__(self, objective: Objective) -> None:
         self.standing = Standing()
@@ -44,12 +44,12 @@ class Board:
         self.recorder = Recorder(objective)
         """Results since the driver began."""
         self.newest = Standing()
-        """As of what was noted last, taken in or not."""
+        """The standing after the latest change, whether `catch_up` has processed it or not."""
         self._news: deque[_News] = deque()
         self._began = False
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """Note what has changed."""
+        """Queue what has changed."""
         if not step.records:
             return
         if self._began and not any(isinstance(record, _OF_MANY) for record in step.records):
@@ -62,12 +62,12 @@ class Board:
         self._note(_News(Standing.of(state), trials, records))
 
     def left_by(self, error: str) -> None:
-        """Note that nothing more will come, for this error; of a run that nothing is known of, nothing."""
+        """Queue that `error` ended the driver; does nothing if the driver never reported a step."""
         if self._began:
             self._note(_News(replace(self.newest, left_by=error), {}, ()))
 
     def catch_up(self) -> bool:
-        """Take in what was noted since the last call; whether there was anything."""
+        """Process what was queued since the last call; return whether there was anything."""
         any_news = bool(self._news)
         while self._news:
             news = self._news.popleft()

@@ -1,4 +1,4 @@
-"""Results of earlier runs of an experiment, read from its journal without haste."""
+"""Loads the results of earlier runs of an experiment from its journal, at low CPU usage."""
 
 import logging
 import threading
@@ -14,16 +14,16 @@ __all__ = ["EarlierResults"]
 _log = logging.getLogger(__name__)
 
 _SHARE = 0.03
-"""Of one core, while the experiment runs."""
+"""Share of one core to use while the experiment runs."""
 _WAIT_S = 10.0
 
 
 class EarlierResults:
-    """Reads the journal on a thread of its own.
+    """Reads the journal on a separate thread.
 
     Args:
-        store: Where the experiment lies.
-        objective: What is tuned.
+        store: The storage of the experiment.
+        objective: The metric and its direction.
         read: Whether there is anything to read.
     """
 
@@ -39,10 +39,10 @@ class EarlierResults:
             self._thread.start()
 
     def recorder(self, *, wait: bool) -> Recorder | None:
-        """The results, once all are read; None: they are not, or there are none.
+        """Return the results once all are read; None: not all are read yet, or there are none.
 
         Args:
-            wait: Whether to wait for them, some seconds at most.
+            wait: Whether to wait for them, up to ten seconds.
         """
         if self._thread is None:
             return None
@@ -52,7 +52,7 @@ class EarlierResults:
         return self._recorder if self._whole else None
 
     def give_up(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._given_up = True
         self._hurry.set()
 
@@ -67,7 +67,7 @@ class EarlierResults:
                 if now_s - worked_s > 0.01:
                     self._hurry.wait((now_s - worked_s) / _SHARE)
                     worked_s = time.thread_time()
-        except Exception as error:  # they are missing in the pictures, and nowhere else
+        except Exception as error:  # only the plots lack these results
             _log.warning("the pictures of this run lack the results of earlier runs: %s", error)
             return
         self._whole = True

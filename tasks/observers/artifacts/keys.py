@@ -1,4 +1,4 @@
-"""Names of artifacts: the server takes lowercase letters, digits and dashes."""
+"""Keys of artifacts: the server accepts lowercase letters, digits and dashes."""
 
 import re
 from hashlib import sha256
@@ -9,9 +9,9 @@ _MOST = 60
 
 
 def artifact_key(experiment: str, kind: str) -> str:
-    """The key of one of an experiment's artifacts: the next run of it makes the next version of this one.
+    """Return the key of an artifact; each run of the experiment makes a new version under the same key.
 
-    A name that cannot be part of a key as it is gets a mark of its own: `A_b` and `a-b` stay apart.
+    A name that is not valid in a key is extended with a hash, so that `A_b` and `a-b` have different keys.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")[:_MOST].strip("-")
     if slug != experiment:

@@ -1,4 +1,4 @@
-"""Values in markdown and in the cells of tables: shown as they are, on one line, never as markup."""
+"""Formats values for markdown and table cells: unchanged, on one line, never interpreted as markup."""
 
 import json
 import math
@@ -13,7 +13,7 @@ __all__ = ["cell", "code", "line", "size_bytes", "table"]
 
 
 def line(value: object, most: int) -> str:
-    """Any JSON value as one line of at most `most` characters."""
+    """Return any JSON value as one line of at most `most` characters."""
     if isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, str):
@@ -24,13 +24,13 @@ def line(value: object, most: int) -> str:
         text = f"{Decimal(value):.6g}"  # floats end at 1e308
     else:
         text = str(value)
-    # neither what breaks lines nor what half a character would be
+    # without line breaks and lone surrogates
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def code(value: object, most: int = 200) -> str:
-    """A value as code: nothing in it is markup."""
+    """Return a value as inline code, in which nothing is interpreted as markup."""
     text = line(value, most)
     if not text:
         return ""
@@ -40,13 +40,13 @@ def code(value: object, most: int = 200) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts in markdown without line breaks."""
+    """Return a markdown table; the texts are markdown without line breaks."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(" | ".join(["", *map(_without_bars, cells), ""]).strip() for cells in lines)
 
 
 def cell(value: Any, most: int) -> Any:  # noqa: ANN401 - any JSON value
-    """A value for the cell of a table in JSON: numbers stay numbers, rounded; None is empty."""
+    """Return a value for a cell of a table artifact: numbers stay numbers, rounded; None stays None."""
     if value is None or isinstance(value, bool):
         return value if value is None else str(value).lower()
     if isinstance(value, float) and math.isfinite(value):
@@ -57,7 +57,7 @@ def cell(value: Any, most: int) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def size_bytes(value: object) -> int:
-    """How large a value is as JSON, however it is written."""
+    """Return the size of a value as JSON, with all non-ASCII characters escaped."""
     return len(json.dumps(value))
 
 

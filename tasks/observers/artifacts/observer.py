@@ -1,4 +1,4 @@
-"""What the artifacts of a run show: told by the driver on one side, asked by their publisher on the other."""
+"""Connects the driver, which reports steps, with the publisher of the artifacts, which reads the data."""
 
 from tune_flows.core.objective import Objective
 from tune_flows.core.space import ParamSpace
@@ -17,9 +17,9 @@ class LiveArtifacts:
     """An observer of the driver; `live_artifacts` publishes what it sees.
 
     Args:
-        name: Of the experiment.
-        store: Where the experiment lies.
-        objective: What is tuned.
+        name: Name of the experiment.
+        store: The storage of the experiment.
+        objective: The metric and its direction.
         space: The parsed `param_space`.
     """
 
@@ -32,20 +32,20 @@ class LiveArtifacts:
         self._earlier: EarlierResults | None = None
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """Note what has changed."""
+        """Queue what has changed."""
         self._board.on_step(state, step)
 
     def left_by(self, error: BaseException) -> None:
-        """Note that the driver is gone, and did not say so itself."""
+        """Record that `error` ended the driver before it could report its stop."""
         self._board.left_by(type(error).__name__)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the driver told that the experiment has ended."""
+        """Whether the driver has reported that the experiment has ended."""
         return self._board.newest.ended is not None
 
     def catch_up(self) -> bool:
-        """For the thread that shows it: take in what was noted; whether there was anything."""
+        """Process what was queued (publishing thread only); return whether there was anything."""
         any_news = self._board.catch_up()
         if any_news and self._earlier is None:
             known = sum(trial.iteration for trial in self._board.trials.values())
@@ -54,10 +54,10 @@ class LiveArtifacts:
         return any_news
 
     def glance(self, *, last: bool) -> Glance:
-        """What there is to show.
+        """Return a snapshot to show.
 
         Args:
-            last: Whether it is the last time: if the experiment has ended, it is worth waiting for the
+            last: Whether this is the last snapshot: if the experiment has ended, wait some seconds for the
                 results of earlier runs.
         """
         recorder, standing = self._board.recorder, self._board.standing
@@ -74,6 +74,6 @@ class LiveArtifacts:
         )
 
     def close(self) -> None:
-        """Whoever shows it is done: what is still read of earlier runs is not needed any more."""
+        """Stop reading the results of earlier runs; call it after the last update."""
         if self._earlier is not None:
             self._earlier.give_up()

@@ -1,13 +1,13 @@
-"""Sends the artifacts of a run to the API, again and again, from a thread of its own.
+"""Sends the artifacts of a run to the API periodically, from a separate thread.
 
 Rules of this module:
 
-- All of it happens on a thread beside the driver, each artifact in at most 3 % of one core: what costs more
-  is made more seldom. The last update comes after the last commit and shows the end exactly.
-- An API that is away, slow or refuses is no reason to disturb the run: it is told once, and tried again.
-- A run whose experiment another driver has taken over changes only what nobody but itself has written: a new
-  artifact would stand over the other's.
-- An update emits no event: it would hold the whole artifact, every few seconds.
+- All work happens outside the driver's thread. Each artifact uses at most 3 % of one core: one that costs
+  more is updated less often. The last update follows the last commit and shows the final state exactly.
+- An API that is unreachable, slow or refuses must not disturb the run: log one warning, and retry.
+- A run whose experiment another driver has taken over updates only artifacts that no other run has changed,
+  and creates none: a new artifact would hide the other driver's.
+- An update emits no event, as the event would hold the whole artifact, every few seconds.
 """
 
 import contextvars
@@ -41,25 +41,25 @@ __all__ = ["live_artifacts"]
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
-"""Seconds between two looks at what is new."""
+"""Seconds between two checks for changes."""
 _LEAST_S = 5.0
-"""Seconds between two updates of an artifact at least."""
+"""Least number of seconds between two updates of an artifact."""
 _SHARE = 0.03
-"""Of one core, for each artifact."""
+"""Share of one core to use for each artifact."""
 _ANSWER_S = 5.0
 """Seconds within which the API must answer."""
 _SLOW_S = 2.0
-"""Seconds of failing after which nobody else is tried for now."""
+"""Seconds after which a failed update counts as slow: the other artifacts are then not tried for now."""
 _ENDED_S, _STOPPED_S, _BROKEN_OFF_S = 20.0, 5.0, 3.0
-"""Seconds that a run waits for its artifacts at most: at the end, when stopped, when an error ends it."""
+"""Most seconds that a run waits for its artifacts: at the end, when stopped, when an error ends it."""
 _PAGE_BYTES, _TABLE_BYTES = 480_000, 200_000
 
 
 @contextmanager
 def live_artifacts(artifacts: LiveArtifacts) -> Generator[None]:
-    """Publish the artifacts of the present flow run while the block runs, and how it ended after it."""
+    """Publish the artifacts of the current flow run while the block runs, and their final state after it."""
     publisher = _Publisher(artifacts, UUID(flow_run.id))
-    context = contextvars.copy_context()  # of the run: its settings say where the API is
+    context = contextvars.copy_context()  # the run's settings hold the API's URL
     thread = threading.Thread(target=context.run, args=(publisher.run,), name="artifacts", daemon=True)
     thread.start()
     wait_s = _BROKEN_OFF_S
@@ -78,12 +78,12 @@ def live_artifacts(artifacts: LiveArtifacts) -> Generator[None]:
 
 @dataclass(slots=True)
 class _Piece:
-    """One artifact: how it is made, and what became of it."""
+    """One artifact: how it is made, and what was sent of it."""
 
     key: str
     type: str
     make: Callable[[Glance], tuple[str, Any]]
-    """Gives description and data."""
+    """Returns description and data."""
     first_after_s: float = 0.0
     artifact_id: UUID | None = None
     sent: tuple[str, Any] | None = None
@@ -93,11 +93,11 @@ class _Piece:
 
 
 class _Publisher:
-    """Makes the artifacts and sends them; lives on a thread of its own."""
+    """Makes the artifacts and sends them, on a separate thread."""
 
     def __init__(self, artifacts: LiveArtifacts, run_id: UUID) -> None:
         self.over = threading.Event()
-        """Set: look once more, and end."""
+        """When set, the publisher updates once more and ends."""
         self.fenced = False
         """Whether another driver has taken the experiment over."""
         self._artifacts = artifacts
@@ -113,7 +113,7 @@ class _Publisher:
         self._told = False
 
     def run(self) -> None:
-        """Publish until `over`, and once more."""
+        """Publish until `over` is set, and once more after that."""
         began = time.monotonic()
         for piece in self._pieces:
             piece.due = began + piece.first_after_s
@@ -129,7 +129,7 @@ class _Publisher:
             self._tell(error)
 
     def _try_to_look(self, *, last: bool) -> None:
-        """Whatever goes wrong in one look, the next one comes, and shows what this one took in."""
+        """Update the artifacts; on an error mark all of them as stale, so that the next update retries."""
         try:
             self._look(last=last)
         except Exception as error:
@@ -151,10 +151,10 @@ class _Publisher:
                 self._publish(piece, glance)
             except Exception as error:
                 self._tell(error)
-                self._looked_for = False  # it may have been made, and the answer lost
+                self._looked_for = False  # the artifact may have been created although the response was lost
                 piece.due = time.monotonic() + 2 * _LEAST_S
                 if time.monotonic() - began > _SLOW_S:
-                    break  # it does not answer: the others would wait as long
+                    break  # the API does not answer: the others would wait as long
 
     def _publish(self, piece: _Piece, glance: Glance) -> None:
         began_s = time.thread_time()
@@ -168,7 +168,7 @@ class _Publisher:
         piece.due = time.monotonic() + max(_LEAST_S, cost_s / _SHARE)
 
     def _find_those_of_this_run(self) -> None:
-        """A run that is tried again, or was paused, goes on with the artifacts it has."""
+        """Find artifacts that this flow run has created before, as when it was retried or paused."""
         if self._looked_for:
             return
         pieces = {piece.key: piece for piece in self._pieces}
@@ -208,7 +208,7 @@ class _Publisher:
 
 
 def _update(piece: _Piece, description: str, data: object, client: SyncPrefectClient) -> bool:
-    """Whether it was there."""
+    """Update an artifact; return False if it does not exist."""
     if piece.artifact_id is None:
         return False
     try:

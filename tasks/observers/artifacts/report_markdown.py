@@ -1,4 +1,4 @@
-"""The page about a run, in markdown: how it stands, the best trial, pictures, errors."""
+"""The report of a run, in markdown: its state, the best trial, plots, errors."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +22,14 @@ _PICTURES: tuple[tuple[str, Callable[..., Picture]], ...] = (
     ("Parameters and the metric", slices),
 )
 _MOST_VALUES = 40
-"""Parameters, and metrics, of the best trial."""
+"""Most parameters, and most metrics, that are shown of the best trial."""
 _MOST_ERRORS = 5
 _TEXT, _SHORT_TEXT = 200, 20
-"""Characters of a value."""
+"""Most characters of a value: normally, and if space is short."""
 
 
 def story(glance: Glance, *, most_bytes: int) -> str:
-    """The page, in at most `most_bytes` as JSON."""
+    """Return the report, with at most `most_bytes` as JSON."""
     most = _TEXT
     while True:
         head, tail = "\n\n".join(_head(glance, most)), "\n\n".join(_errors(glance, most))
@@ -59,7 +59,7 @@ def _head(glance: Glance, most: int) -> Iterator[str]:
 
 
 def best_value(glance: Glance, most: int = _TEXT) -> str:
-    """The best trial and its newest value, in markdown."""
+    """Return the best trial and its newest value, in markdown."""
     metric = glance.objective.metric
     if not glance.ranked or metric is None or (last := glance.ranked[0].last_result) is None:
         return "no value to compare yet"
@@ -101,13 +101,13 @@ def _errors(glance: Glance, most: int) -> Iterator[str]:
 
 
 def _pictures(glance: Glance, most_bytes: int) -> Iterator[str]:
-    """Those that can be drawn, each with its share of the bytes."""
+    """Yield the plots that can be drawn, each within its share of the bytes."""
     if glance.objective.metric is None or not glance.without_curves.results:
         return
     try:
         shown = glance.plot_data()
         for title, draw in _PICTURES:
-            # base64 makes four bytes of three
+            # base64 encodes three bytes as four
             picture = draw(shown, "svg", (most_bytes // len(_PICTURES) - 200) * 3 // 4)
             if len(picture.data_uri) <= most_bytes // len(_PICTURES) - 100:
                 yield f"![{title}]({picture.data_uri})"

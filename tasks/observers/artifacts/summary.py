@@ -1,4 +1,4 @@
-"""An experiment at one moment, as its artifacts show it."""
+"""A snapshot of an experiment, as its artifacts show it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ __all__ = ["Glance", "Standing"]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the experiment stands, but for its trials."""
+    """The state of the experiment without its trials."""
 
     target: int | None = 0
     ended: str | None = None
@@ -23,18 +23,18 @@ class Standing:
     elapsed_s: float = 0.0
     time_budget_s: float | None = None
     left_by: str | None = None
-    """The error that took the driver away."""
+    """The error that ended the driver; None: no error did."""
 
     @classmethod
     def of(cls, state: ExperimentState) -> "Standing":
-        """Where this one stands."""
+        """Return the standing of `state`."""
         budget_s = state.rules.time_budget_s
         return cls(state.target, state.ended, state.stopped, state.elapsed_s, budget_s)
 
 
 @dataclass(frozen=True)
 class Glance:
-    """What there is to tell, and what follows from it."""
+    """The data of one update of the artifacts, and what is derived from it."""
 
     name: str
     url: str
@@ -48,7 +48,7 @@ class Glance:
 
     @cached_property
     def without_curves(self) -> PlotData:
-        """What the pictures show, but for the learning curves."""
+        """The data of the plots, without the learning curves."""
         return PlotData(
             name=self.name,
             objective=self.objective,
@@ -59,7 +59,7 @@ class Glance:
         )
 
     def plot_data(self) -> PlotData:
-        """What the pictures show."""
+        """Return the data of the plots."""
         return replace(self.without_curves, curves=self.recorder.curves(self.trials))
 
     @cached_property
@@ -69,7 +69,7 @@ class Glance:
 
     @cached_property
     def counts(self) -> dict[TrialStatus, int]:
-        """How many trials stand where; every status is a key."""
+        """Number of trials by status; every status is a key."""
         counts = dict.fromkeys(TrialStatus, 0)
         for trial in self.trials.values():
             counts[trial.status] += 1
@@ -77,11 +77,11 @@ class Glance:
 
     @property
     def done(self) -> int:
-        """How many trials are over."""
+        """Number of trials that have ended."""
         return sum(count for status, count in self.counts.items() if status.is_final)
 
     def percentage(self) -> float:
-        """How much is done: of the trials or of the time budget, whichever is further."""
+        """Return how much is done: the larger of the shares of trials and of the time budget, in percent."""
         now = self.standing
         if now.ended is not None:
             return 100.0
@@ -91,7 +91,7 @@ class Glance:
 
     @property
     def state(self) -> str:
-        """Whether it runs, has ended, was stopped or was left, and why."""
+        """Whether the experiment runs, has ended, was stopped, or lost its driver to an error, and why."""
         now = self.standing
         if now.ended is not None:
             return f"ended ({now.ended})"
@@ -101,7 +101,7 @@ class Glance:
 
     @property
     def progress(self) -> str:
-        """How many trials are done, by status."""
+        """Number of trials that are done, and of all trials by status."""
         now = self.standing
         by_status = ", ".join(f"{count:,} {status.lower()}" for status, count in self.counts.items() if count)
         total = "unlimited" if now.target is None else f"{now.target:,}"
@@ -115,6 +115,6 @@ class Glance:
         return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
 
     def status(self) -> str:
-        """One line about all of it; lists show how it begins."""
+        """Return one line about the whole experiment; lists show only its beginning."""
         iterations = self.without_curves.results
         return f"{self.progress}, {iterations:,} iterations, {self.elapsed}; {line(self.state, 200)}"

@@ -12,13 +12,13 @@ __all__ = ["about_rows", "trial_rows"]
 
 _MOST_ROWS, _BEST_FIRST, _MOST_RUNNING = 50, 5, 25
 _MOST_COLUMNS = 10
-"""Parameters with a column of their own."""
+"""Most parameters that have their own column."""
 _TEXT, _SHORT_TEXT = 80, 12
-"""Characters of a value."""
+"""Most characters of a value: normally, and if space is short."""
 
 
 def trial_rows(glance: Glance, *, most_bytes: int) -> list[dict[str, Any]]:
-    """The rows, all with the same columns, in at most `most_bytes` as JSON."""
+    """Return the rows, all with the same columns, with at most `most_bytes` as JSON."""
     chosen, most = _chosen(glance), _TEXT
     rows = [_row(glance, trial, most) for trial in chosen]
     while size_bytes(rows) > most_bytes:
@@ -31,7 +31,7 @@ def trial_rows(glance: Glance, *, most_bytes: int) -> list[dict[str, Any]]:
 
 
 def about_rows(glance: Glance, rows: int) -> str:
-    """A line above the table, in markdown."""
+    """Return the line above the table, in markdown."""
     left_out = len(glance.trials) - rows
     more = f"**{left_out:,} more trials** are" if left_out else "The whole table is"
     where = code(f"{glance.url}/{TRIALS_KEY}", 500)

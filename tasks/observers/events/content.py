@@ -1,8 +1,8 @@
-"""What the events of an experiment say: resources with stable ids, payloads that are small.
+"""The contents of events: resources with stable ids, and small payloads.
 
 Rules of this module:
 
-- A payload is what an automation needs to act, as JSON; whatever is large is named by its URL.
+- A payload holds, as JSON, what an automation needs to act; large data is referred to by URL.
 """
 
 import json
@@ -18,30 +18,30 @@ from tune_flows.results.tune_result import TuneResult
 __all__ = ["PREFIX", "About", "asset_key", "first_line", "result_payload", "trial_payload"]
 
 PREFIX = "tune-flows"
-"""What the names of events, resources and labels begin with."""
+"""Prefix of the names of events, resources and labels."""
 _MOST_BYTES = 32_000
-"""Of a configuration or of metrics as JSON; an event has room for 1.5 MB, parameters of a run for 512 kB."""
+"""Limit for a configuration or metrics as JSON; an event may have 1.5 MB, parameters of a run 512 kB."""
 _MOST_ERRORS = 20
 _MOST_CHARACTERS = 500
 _MOST_DATA = 10
 
 
 class About:
-    """The resources that the events of one experiment are about.
+    """The resources that the events of one experiment refer to.
 
     Args:
-        url: Of the experiment.
-        constants: Of its search space, by path.
+        url: URL of the experiment.
+        constants: Constants of its search space, by path.
     """
 
     def __init__(self, url: str, constants: Mapping[str, Any]) -> None:
         self.url = url
         self.name = url.rpartition("/")[2]
         self.data = list(_data(constants.values()))[:_MOST_DATA]
-        """Resources of role `data`, for what the space names by URL or absolute path."""
+        """Resources of role `data`: what the space names by URL or absolute path."""
 
     def experiment(self) -> dict[str, str]:
-        """The experiment."""
+        """Return the resource of the experiment."""
         return {
             "prefect.resource.id": f"{PREFIX}.experiment.{self.url}",
             "prefect.resource.name": self.name,
@@ -49,7 +49,7 @@ class About:
         }
 
     def trial(self, trial_id: str) -> dict[str, str]:
-        """A trial of it."""
+        """Return the resource of a trial."""
         return {
             "prefect.resource.id": f"{PREFIX}.trial.{self.url}/{trial_id}",
             "prefect.resource.name": trial_id,
@@ -57,11 +57,11 @@ class About:
         }
 
     def related_experiment(self) -> dict[str, str]:
-        """The experiment, for events about something else."""
+        """Return the experiment as a related resource, for events about something else."""
         return self.experiment() | {"prefect.resource.role": "experiment"}
 
     def checkpoint_url(self, checkpoint: CheckpointRef | None) -> str | None:
-        """Where a checkpoint lies."""
+        """Return the URL of a checkpoint; None without one."""
         return f"{self.url}/{checkpoint.path}" if checkpoint else None
 
     def _labels(self) -> dict[str, str]:
@@ -69,12 +69,12 @@ class About:
 
 
 def asset_key(location: str) -> str:
-    """A URL or an absolute path as Prefect names assets: `s3://...`, `file:///...`."""
+    """Return a URL or an absolute path as the key of a Prefect asset: `s3://...`, `file:///...`."""
     return location if "://" in location else Path(location).as_uri()
 
 
 def trial_payload(about: About, trial: Trial) -> dict[str, Any]:
-    """How a trial stands; `config` and `metrics` are None when they are large."""
+    """Return the state of a trial; `config` and `metrics` are None when they are large."""
     return {
         "trial_id": trial.trial_id,
         "experiment_url": about.url,
@@ -86,9 +86,9 @@ def trial_payload(about: About, trial: Trial) -> dict[str, Any]:
 
 
 def result_payload(result: TuneResult) -> dict[str, Any]:
-    """The result, and beside it what triggers and templates ask for most.
+    """Return the result, and separately the fields that triggers and templates need most.
 
-    `result` is a whole `TuneResult` as JSON but for what is large: it has the first errors only, and
+    `result` is a whole `TuneResult` as JSON except for large parts: it has only the first errors, and
     `best_config` and `best_metrics` may be None.
     """
     whole = result.model_dump(mode="json")
@@ -107,7 +107,7 @@ def result_payload(result: TuneResult) -> dict[str, Any]:
 
 
 def first_line(text: str) -> str:
-    """The beginning of an error, not all of its traceback."""
+    """Return the first line of an error, without its traceback, shortened if it is long."""
     return text.partition("\n")[0][:_MOST_CHARACTERS]
 
 
@@ -122,7 +122,7 @@ def _data(constants: Iterable[Any]) -> Iterable[dict[str, str]]:
 
 
 def _is_location(value: str) -> bool:
-    """Whether it names a place, and nothing else: a URL with a password or a signature does more."""
+    """Return whether `value` is a location only: no URL with a password or a signature."""
     if "://" not in value:
         return len(value) > 1 and Path(value).is_absolute()
     try:

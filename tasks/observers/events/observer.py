@@ -1,4 +1,4 @@
-"""What of an experiment's steps is told, and when: an observer of the driver."""
+"""An observer of the driver that decides which events to send, and when."""
 
 import logging
 import math
@@ -33,10 +33,10 @@ __all__ = ["RATES", "ExperimentEvents"]
 _log = logging.getLogger(__name__)
 
 RATES = {
-    "trial.errored": Rate(at_once=500, per_s=5),  # every one, unless all of thousands fail
+    "trial.errored": Rate(at_once=500, per_s=5),  # all of them, unless thousands of trials fail
     "experiment.best-changed": Rate(at_once=10, per_s=0.5),
 }
-"""Of the kinds that have one of their own."""
+"""Rate limits of the kinds that do not use the default."""
 _RATE = Rate(at_once=20, per_s=1)
 
 
@@ -52,18 +52,18 @@ class Emit(Protocol):
         payload: dict[str, Any] | None,
         id: UUID | None,
     ) -> object:
-        """Send it, at some time."""
+        """Send the event, possibly later."""
         ...
 
 
 class ExperimentEvents:
-    """Tells Prefect what happens to an experiment; an observer of the driver.
+    """Sends Prefect events about an experiment; an observer of the driver.
 
     Args:
-        url: Of the experiment.
-        objective: What is tuned.
-        constants: Of its search space, by path: among them may be the data that it is about.
-        storage_block: Name of the block that its storage is reached by; None: it needs none.
+        url: URL of the experiment.
+        objective: The metric and its direction.
+        constants: Constants of its search space, by path; they may name the data that it uses.
+        storage_block: Name of the block with which its storage is accessed; None: no block is needed.
         emit: Sends an event.
         clock: Monotonic time in seconds.
     """
@@ -79,7 +79,7 @@ class ExperimentEvents:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.end_is_news = False
-        """Whether nobody has been told yet that the experiment has ended."""
+        """Whether the experiment has ended and no event has said so yet."""
         self._about = About(url, constants)
         self._objective = objective
         self._storage_block = storage_block
@@ -89,13 +89,13 @@ class ExperimentEvents:
         self._holds: dict[str, int] = {}
         """The lease of each trial that holds a worker."""
         self._over: set[str] = set()
-        """Trials whose end was told."""
+        """Trials for whose end an event was sent."""
         self._best = -math.inf
-        """The best score told, or known before this session."""
+        """The best score that was sent, or known before this session."""
         self._has_better = False
 
     def on_step(self, state: ExperimentState, step: Step) -> None:
-        """A loop iteration is durable: tell what is news in it."""
+        """Send events for what is new in a loop iteration that is now durable."""
         for record in step.records:
             self._tell(state, record)
         if self._has_better and self._bounds["experiment.best-changed"].is_open:
@@ -104,12 +104,12 @@ class ExperimentEvents:
 
     @contextmanager
     def ending(self, state: ExperimentState, result: TuneResult) -> Generator[None]:
-        """Tell that the experiment has ended, if that is news: finished, or failed if the block raises."""
+        """Send that the experiment has finished, or failed if the block raises, unless sent before."""
         if not self.end_is_news:
             yield
             return
         about_it = {"ended": state.ended, "left_out": self._left_out()}
-        # Told again by a driver that cannot know whether the one before came to it, it is the same event.
+        # A driver cannot know whether an earlier one sent the event; with the same id it is the same event.
         same = uuid5(NAMESPACE_URL, f"{self._about.url}#{state.epoch}@{state.session_began}")
         try:
             yield
@@ -146,7 +146,7 @@ class ExperimentEvents:
     def _of_worker(
         self, state: ExperimentState, event: CheckpointSaved | TrialPaused | TrialCompleted
     ) -> None:
-        """What was heard of the worker that the trial holds."""
+        """Send the event for a report of the worker that the trial holds."""
         if isinstance(event, CheckpointSaved):
             if not event.interim:
                 url = self._about.checkpoint_url(event.checkpoint)
@@ -159,7 +159,7 @@ class ExperimentEvents:
             self._of_trial("paused", state, event.trial_id)
 
     def _judged(self, state: ExperimentState, record: FaultJudged | TrialOverruled | TrialDecided) -> None:
-        """A decision that may be the end of a trial."""
+        """Send the event for a decision that ends a trial, if this one does."""
         if isinstance(record, FaultJudged):
             self._holds.pop(record.trial_id, None)
             if not record.retry:
@@ -194,7 +194,7 @@ class ExperimentEvents:
         self._send(f"experiment.{what}", self._about.experiment(), self._about.data, payload, event_id)
 
     def _of_trial(self, what: str, state: ExperimentState, trial_id: str, **more: Any) -> None:  # noqa: ANN401 - JSON
-        """Tell what happened to a trial, if the rate allows it."""
+        """Send an event about a trial, if the rate limit allows it."""
         bound = self._bounds[f"trial.{what}"]
         if not bound.passes():
             return
@@ -212,5 +212,5 @@ class ExperimentEvents:
     ) -> None:
         try:
             self._emit(f"{PREFIX}.{what}", resource, related=related, payload=payload, id=event_id)
-        except Exception as error:  # whatever it is, it is no reason to end the run
+        except Exception as error:  # of any kind: an event must not end the run
             _log.warning("the event %s.%s could not be sent: %s", PREFIX, what, error)

@@ -1,8 +1,8 @@
-"""The search space: what configurations there are, and how to draw one.
+"""The search space: the possible configurations, and how to sample one.
 
 - A configuration holds JSON values only.
-- All randomness comes from the generator that is passed in.
-- A space and its JSON form are the same thing: `ParamSpace.parse(space.to_json()) == space`.
+- The only source of randomness is the generator that is passed in.
+- A space and its JSON form are equivalent: `ParamSpace.parse(space.to_json()) == space`.
 """
 
 from tune_flows.core.space.constructors import (

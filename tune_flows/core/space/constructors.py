@@ -1,7 +1,7 @@
-"""The functions that make the entries of a search space, under the names Ray Tune gave them.
+"""The functions that create the entries of a search space, named as in Ray Tune.
 
-Each raises InvalidParameter when its arguments cannot work. `base` is accepted where Ray Tune accepts it: the
-base of a logarithm makes no difference to the distribution.
+Each raises InvalidParameter if its arguments are invalid. `base` is accepted where Ray Tune accepts it, but
+ignored: the base of a logarithm makes no difference to the distribution.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,44 +36,44 @@ Entry = TypeVar("Entry", bound=SpaceEntry)
 
 
 def uniform(lower: float, upper: float) -> Uniform:
-    """A float, uniformly distributed from `lower` to below `upper`."""
+    """Sample a float uniformly from `lower` to below `upper`."""
     return _made(Uniform, lower=lower, upper=upper)
 
 
 def quniform(lower: float, upper: float, q: float) -> QUniform:
-    """A multiple of `q` from `lower` to `upper`, both included, each equally likely."""
+    """Sample a multiple of `q` from `lower` to `upper`, both included, each equally likely."""
     return _made(QUniform, lower=lower, upper=upper, q=q)
 
 
 def loguniform(lower: float, upper: float, base: float = 10) -> LogUniform:
-    """A float whose logarithm is uniformly distributed, from `lower` > 0 to below `upper`."""
+    """Sample a float log-uniformly from `lower` > 0 to below `upper`."""
     del base
     return _made(LogUniform, lower=lower, upper=upper)
 
 
 def qloguniform(lower: float, upper: float, q: float, base: float = 10) -> QLogUniform:
-    """A multiple of `q`, log-uniformly distributed from `lower` > 0 to `upper`, both included."""
+    """Sample a multiple of `q` log-uniformly from `lower` > 0 to `upper`, both included."""
     del base
     return _made(QLogUniform, lower=lower, upper=upper, q=q)
 
 
 def randn(mean: float = 0.0, sd: float = 1.0) -> Randn:
-    """A float, normally distributed around `mean` with standard deviation `sd` > 0."""
+    """Sample a float from a normal distribution with mean `mean` and standard deviation `sd` > 0."""
     return _made(Randn, mean=mean, sd=sd)
 
 
 def qrandn(mean: float, sd: float, q: float) -> QRandn:
-    """A multiple of `q`, normally distributed around `mean` with standard deviation `sd` > 0."""
+    """Sample a normally distributed multiple of `q`, with mean `mean` and standard deviation `sd` > 0."""
     return _made(QRandn, mean=mean, sd=sd, q=q)
 
 
 def randint(lower: int, upper: int) -> RandInt:
-    """A whole number from `lower` to below `upper`, each equally likely."""
+    """Sample an integer from `lower` to below `upper`, each equally likely."""
     return _made(RandInt, lower=lower, upper=upper)
 
 
 def qrandint(lower: int, upper: int, q: int = 1) -> QRandInt:
-    """A whole multiple of `q` from `lower` to `upper`, both included, each equally likely.
+    """Sample an integer multiple of `q` from `lower` to `upper`, both included, each equally likely.
 
     Ray Tune excludes `upper` when `q` is 1; here it is always included.
     """
@@ -81,34 +81,34 @@ def qrandint(lower: int, upper: int, q: int = 1) -> QRandInt:
 
 
 def lograndint(lower: int, upper: int, base: float = 10) -> LogRandInt:
-    """A whole number, log-uniformly distributed from `lower` >= 1 to below `upper`."""
+    """Sample an integer log-uniformly from `lower` >= 1 to below `upper`."""
     del base
     return _made(LogRandInt, lower=lower, upper=upper)
 
 
 def qlograndint(lower: int, upper: int, q: int, base: float = 10) -> QLogRandInt:
-    """A whole multiple of `q`, log-uniformly distributed from `lower` >= 1 to `upper`, both included."""
+    """Sample an integer multiple of `q` log-uniformly from `lower` >= 1 to `upper`, both included."""
     del base
     return _made(QLogRandInt, lower=lower, upper=upper, q=q)
 
 
 def choice(categories: Iterable[Any]) -> Choice:
-    """One of `categories` (any JSON values), each equally likely."""
+    """Sample one of `categories` (any JSON values), each equally likely."""
     return _made(Choice, categories=categories)
 
 
 def grid_search(values: Iterable[Any]) -> Grid:
-    """Each of `values` (any JSON values) in turn, combined with every other grid of the space."""
+    """Try each of `values` (any JSON values), combined with all values of the other grids of the space."""
     return _made(Grid, values=values)
 
 
 def sample_from(func: Callable[[Any], Any] | Callable[[], Any] | str) -> SampleFrom:
-    """What `func` returns for the configuration chosen so far.
+    """Compute a value by calling `func` with the configuration chosen so far.
 
     Args:
-        func: A function of one argument, the configuration as a read-only mapping, or of none; or the import
-            path of one, "package.module:function". A lambda or a local function works in Python, but not in a
-            deployment: its JSON form cannot be read back.
+        func: A function of one argument, the configuration as a read-only mapping, or of no arguments; or the
+            import path of such a function, "package.module:function". A lambda or a local function works in
+            Python, but not in a deployment, because its JSON form cannot be read back.
     """
     return _made(SampleFrom, function=func)
 

@@ -1,7 +1,7 @@
-"""Domains of floats: uniform, log-uniform and normal, each also rounded to multiples of q.
+"""Domains of floats: uniform, log-uniform and normal, each also available rounded to multiples of q.
 
-A multiple of q has the probability of its cell, which reaches half a q to either side, at the bounds too. So
-`quniform(0, 1, 0.5)` gives 0, 0.5 and 1 equally often; Ray Tune gives 0 and 1 half as often as 0.5.
+A multiple of q has the probability of its cell, which extends by q / 2 to either side, even at the bounds. So
+`quniform(0, 1, 0.5)` returns 0, 0.5 and 1 equally often; Ray Tune returns 0 and 1 half as often as 0.5.
 """
 
 import math
@@ -16,7 +16,7 @@ from tune_flows.core.space.multiples import LARGEST_INDEX, multiples, share
 
 __all__ = ["LogUniform", "QLogUniform", "QRandn", "QUniform", "Randn", "Uniform"]
 
-_SMALLEST_U = 2.0**-54  # below every draw but 0: keeps the tails of a normal distribution finite
+_SMALLEST_U = 2.0**-54  # below every draw except 0: keeps the tails of a normal distribution finite
 
 
 class Uniform(Interval, frozen=True):
@@ -49,7 +49,7 @@ class Randn(Domain, frozen=True):
     sd: PositiveReal = Field(default=1.0, description="Standard deviation, above 0.")
 
     def contains(self, value: object) -> bool:
-        """Whether it is a finite number."""
+        """Return whether `value` is a finite number."""
         return not math.isnan(as_number(value))
 
     def _at(self, u: float) -> float:
@@ -98,7 +98,7 @@ class QRandn(Domain, frozen=True):
         return self
 
     def contains(self, value: object) -> bool:
-        """Whether it is a multiple of `q`."""
+        """Return whether `value` is a multiple of `q`."""
         return multiples(self.q).holds(as_number(value))
 
     def _at(self, u: float) -> float:
@@ -106,7 +106,7 @@ class QRandn(Domain, frozen=True):
 
 
 def _below(value: float, lower: float, upper: float) -> float:
-    """`value` without the rounding error that put it outside [lower, upper)."""
+    """Return `value`, moved into [lower, upper) if a rounding error put it outside."""
     return max(value, lower) if value < upper else math.nextafter(upper, lower)
 
 

@@ -1,4 +1,4 @@
-"""What all entries of a search space have in common, and the numbers they are made of."""
+"""Base classes of the entries of a search space, and the number types of their fields."""
 
 import math
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ __all__ = [
     "as_number",
 ]
 
-_LARGEST_EXACT = 2**53  # whole numbers up to here are exact as floats and in everybody's JSON
+_LARGEST_EXACT = 2**53  # ints up to here are exact as floats and in every JSON parser
 
 _LARGEST_FLOAT = float(np.finfo(float).max)
 
@@ -36,7 +36,7 @@ def _plain_number(value: object) -> object:
     return value
 
 
-# The bounds come before the validator: behind it they would not reach the JSON schema.
+# The bounds precede the validator: after it they would be missing from the JSON schema.
 Real = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_plain_number)]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_plain_number)]
 Whole = Annotated[int, Field(ge=-_LARGEST_EXACT, le=_LARGEST_EXACT), BeforeValidator(_plain_number)]
@@ -44,12 +44,12 @@ PositiveWhole = Annotated[int, Field(ge=1, le=_LARGEST_EXACT), BeforeValidator(_
 
 
 class SpaceEntry(BaseModel, ABC, frozen=True, extra="forbid"):
-    """An entry of a search space that is not a constant: immutable, equal by value."""
+    """An entry of a search space that is not a constant; immutable and compared by value."""
 
     type: str
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The JSON form, such as `{"type": "uniform", "lower": 0.0, "upper": 1.0}`."""
+        """Return the JSON form, such as `{"type": "uniform", "lower": 0.0, "upper": 1.0}`."""
         return self.model_dump(mode="json")
 
     def __repr__(self) -> str:
@@ -63,21 +63,21 @@ class SpaceEntry(BaseModel, ABC, frozen=True, extra="forbid"):
 class Domain(SpaceEntry, frozen=True):
     """A set of values with a distribution over it.
 
-    Everything follows from the inverse of the cumulative distribution: a sample is `quantile` of one uniform
-    draw, so every value costs one draw of the generator, whatever the domain.
+    Everything is based on the inverse of the cumulative distribution: a sample is `quantile` of one uniform
+    draw, so a sample from any domain uses exactly one draw of the generator.
     """
 
     def sample(self, rng: np.random.Generator) -> Any:  # noqa: ANN401 - any JSON value
-        """A random value of this domain."""
+        """Return a random value of this domain."""
         return self._at(rng.random())
 
     def quantile(self, u: float) -> Any:  # noqa: ANN401 - any JSON value
-        """The value at `u` in [0, 1] of the inverse cumulative distribution; never falls as `u` rises.
+        """Return the inverse cumulative distribution at `u` in [0, 1]; it does not decrease as `u` grows.
 
         For a `choice`: the categories in their order, each with the same share of [0, 1).
 
         Raises:
-            InvalidParameter: `u` is outside.
+            InvalidParameter: `u` is outside [0, 1].
         """
         if not 0 <= u <= 1:
             raise InvalidParameter.of("quantile(u=…)", u, "a number from 0 to 1")
@@ -85,11 +85,11 @@ class Domain(SpaceEntry, frozen=True):
 
     @abstractmethod
     def contains(self, value: object) -> bool:
-        """Whether `value` belongs to this domain; 3.0 is no whole number, it cannot count layers."""
+        """Return whether `value` is in this domain; 3.0 does not count as an int, such as a layer count."""
 
     @abstractmethod
     def _at(self, u: float) -> Any:  # noqa: ANN401 - any JSON value
-        """`quantile` without the check."""
+        """Return `quantile(u)` without checking `u`."""
 
 
 class Interval(Domain, frozen=True):
@@ -99,7 +99,7 @@ class Interval(Domain, frozen=True):
     upper: float
 
     def contains(self, value: object) -> bool:
-        """Whether it lies between the bounds; `upper` itself only belongs to a domain of floats."""
+        """Return whether `value` is within the bounds; `upper` itself counts only in a domain of floats."""
         number = as_number(value)
         if isinstance(self.lower, int):
             return isinstance(number, int) and self.lower <= number < self.upper
@@ -124,7 +124,7 @@ class QInterval(Domain, frozen=True):
     q: float
 
     def contains(self, value: object) -> bool:
-        """Whether it is one of these multiples, but for rounding."""
+        """Return whether `value` is one of these multiples, up to rounding errors."""
         return self._multiples.holds(as_number(value))
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ class QInterval(Domain, frozen=True):
 
 
 def as_number(value: object) -> float:
-    """`value` when it is a finite number (numpy's included, bool not), else NaN."""
+    """Return `value` if it is a finite number (also from numpy, but not a bool), else NaN."""
     value = plain_scalar(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan

@@ -1,4 +1,4 @@
-"""Domains of whole numbers, uniform and log-uniform, each also restricted to multiples of q."""
+"""Domains of integers, uniform and log-uniform, each also available restricted to multiples of q."""
 
 import math
 from typing import Literal
@@ -12,7 +12,7 @@ __all__ = ["LogRandInt", "QLogRandInt", "QRandInt", "RandInt"]
 
 
 class RandInt(Interval, frozen=True):
-    """A whole number from `lower` to below `upper`, each equally likely."""
+    """An integer from `lower` to below `upper`, each equally likely."""
 
     type: Literal["randint"] = "randint"
     lower: Whole = Field(description="Smallest value.")
@@ -23,7 +23,7 @@ class RandInt(Interval, frozen=True):
 
 
 class LogRandInt(Interval, frozen=True):
-    """A whole number from `lower` to below `upper`; k has the probability of [k, k + 1) in log space."""
+    """An integer k from `lower` to below `upper`, with the probability of [k, k + 1) in log space."""
 
     type: Literal["lograndint"] = "lograndint"
     lower: PositiveWhole = Field(description="Smallest value, 1 or more.")
@@ -34,7 +34,7 @@ class LogRandInt(Interval, frozen=True):
 
 
 class QRandInt(QInterval, frozen=True):
-    """A whole multiple of `q` from `lower` to `upper`, each equally likely."""
+    """An integer multiple of `q` from `lower` to `upper`, each equally likely."""
 
     type: Literal["qrandint"] = "qrandint"
     lower: Whole = Field(description="Lower bound, included.")
@@ -47,7 +47,7 @@ class QRandInt(QInterval, frozen=True):
 
 
 class QLogRandInt(QInterval, frozen=True):
-    """A whole multiple k * q from `lower` to `upper`; it has the probability of [k, k + 1) in log space."""
+    """An integer multiple k * q from `lower` to `upper`, with the probability of [k, k + 1) in log space."""
 
     type: Literal["qlograndint"] = "qlograndint"
     lower: PositiveWhole = Field(description="Lower bound, included, 1 or more.")

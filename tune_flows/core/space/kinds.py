@@ -1,4 +1,4 @@
-"""All kinds of entries, by the `type` of their JSON form."""
+"""All kinds of search space entries, by the `type` in their JSON form."""
 
 from typing import Annotated, get_args
 
@@ -34,4 +34,4 @@ AnyDomain = Annotated[
 
 _KINDS: tuple[type[SpaceEntry], ...] = get_args(get_args(AnyDomain)[0])
 KINDS: dict[str, type[SpaceEntry]] = {str(kind.model_fields["type"].default): kind for kind in _KINDS}
-"""Each kind by its `type`."""
+"""The class of each kind, by its `type`."""

@@ -1,4 +1,4 @@
-"""Entries that list their values: `choice` draws one, `grid_search` tries each."""
+"""Entries that list their values: `choice` samples one, `grid_search` tries each."""
 
 from collections.abc import Hashable
 from typing import Annotated, Any, Literal
@@ -15,13 +15,13 @@ _Items = Annotated[tuple[JsonValue, ...], Field(min_length=1), BeforeValidator(j
 
 
 class Choice(Domain, frozen=True):
-    """One of the categories, each equally likely; one that is listed twice is twice as likely."""
+    """One of the categories, each equally likely; a category listed twice is twice as likely."""
 
     type: Literal["choice"] = "choice"
     categories: _Items = Field(description="The values to choose from: any JSON values.")
 
     def contains(self, value: object) -> bool:
-        """Whether it is one of the categories."""
+        """Return whether `value` is one of the categories."""
         return _listed(value, self.categories)
 
     def __eq__(self, other: object) -> bool:
@@ -39,13 +39,13 @@ class Choice(Domain, frozen=True):
 
 
 class Grid(SpaceEntry, frozen=True):
-    """Every value in turn: a space with grids is tried at all their combinations, `num_samples` times."""
+    """Each of the values in turn; all combinations of grids are tried, `num_samples` times."""
 
     type: Literal["grid_search"] = "grid_search"
     values: _Items = Field(description="The values to try: any JSON values.")
 
     def contains(self, value: object) -> bool:
-        """Whether `value` is one of the values."""
+        """Return whether `value` is one of the values."""
         return _listed(value, self.values)
 
     def __eq__(self, other: object) -> bool:

@@ -23,16 +23,16 @@ __all__ = ["ParamSpace"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ParamSpace:
-    """What configurations there are: domains, grids, functions and constants, in nested dicts.
+    """A set of possible configurations: domains, grids, functions and constants in nested dicts.
 
-    All mappings go from paths such as `model/lr`, sorted by path. The order of the dicts it was written as
-    makes no difference: a seed gives the same configurations for equal spaces. Make one with `parse`.
+    The keys of all mappings are sorted paths such as `model/lr`. The key order of the original dicts makes no
+    difference: equal spaces give the same configurations for a seed. Create a space with `parse`.
 
     Attributes:
-        domains: What is drawn at random or chosen by a search algorithm.
-        grids: What is tried value by value.
-        functions: What is computed from the rest (`sample_from`).
-        constants: Everything else.
+        domains: Entries that are sampled or chosen by a search algorithm.
+        grids: Entries of which every value is tried.
+        functions: Entries that are computed from the other values (`sample_from`).
+        constants: All other values.
     """
 
     domains: Mapping[str, Domain]
@@ -43,15 +43,15 @@ class ParamSpace:
 
     @classmethod
     def parse(cls, obj: "Mapping[str, Any] | ParamSpace") -> "ParamSpace":
-        """The space that nested dicts describe; a space as it is.
+        """Return the space that nested dicts describe; a `ParamSpace` is returned unchanged.
 
         Args:
-            obj: By name: a domain, a grid or a function, or the JSON form of one, such as
+            obj: For each name: a domain, a grid or a function, or the JSON form of one, such as
                 `{"type": "uniform", "lower": 0, "upper": 1}` or `{"grid_search": [...]}`; a constant (any
                 JSON value); or a dict of these.
 
         Raises:
-            InvalidParameter: Something in it cannot be; the message names its path. Final.
+            InvalidParameter: A part of `obj` is invalid; the message names its path. Final.
         """
         if isinstance(obj, ParamSpace):
             return obj
@@ -67,7 +67,7 @@ class ParamSpace:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """As a field, or as the state of a policy, a space is read by `parse` and written by `to_json`."""
+        """Use `parse` and `to_json` where a space is a pydantic field or part of a policy's state."""
         del source, handler
         return core_schema.no_info_plain_validator_function(
             cls.parse,
@@ -75,17 +75,17 @@ class ParamSpace:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; `parse` turns it back into an equal space."""
+        """Return the JSON form; `parse` converts it back to an equal space."""
         forms = {path: entry.to_json() for path, entry in self._entries.items()}
         return nested(
             self._layout, forms | {path: json_value(value) for path, value in self.constants.items()}
         )
 
     def loaded(self) -> "ParamSpace":
-        """The same space, in which every function that was given by its path is the function itself.
+        """Return the same space with every function that was given by its path imported.
 
         Raises:
-            InvalidParameter: One cannot be imported.
+            InvalidParameter: A function cannot be imported.
         """
         functions = dict(self.functions)
         for path, function in functions.items():
@@ -100,11 +100,11 @@ class ParamSpace:
 
     @property
     def grid_size(self) -> int:
-        """How many combinations of grid values there are; 1 without grids."""
+        """Number of combinations of grid values; 1 without grids."""
         return math.prod(len(grid.values) for grid in self.grids.values())
 
     def grid_point(self, index: int) -> dict[str, JsonValue]:
-        """The `index`-th combination of grid values, by path; the last path changes fastest."""
+        """Return the `index`-th combination of grid values, by path; the last path changes fastest."""
         if not 0 <= index < self.grid_size:
             raise InvalidParameter.of("grid_point(index=…)", index, f"0 to {self.grid_size - 1}")
         point: dict[str, JsonValue] = {}
@@ -116,13 +116,13 @@ class ParamSpace:
     def sample(
         self, rng: np.random.Generator, grid_index: int = 0, fixed: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """A random configuration.
+        """Return a random configuration.
 
         Args:
-            rng: Source of randomness. Every domain takes one draw, `fixed` or not, so that fixing one value
-                leaves all others as they were.
-            grid_index: Which combination of grid values.
-            fixed: Values to use instead, nested or by path; see `flatten`.
+            rng: Source of randomness. Every domain uses one draw, even if its value is in `fixed`, so that
+                fixing one value does not change the others.
+            grid_index: Index of the combination of grid values, see `grid_point`.
+            fixed: Values to use instead of sampled ones, nested or by path; see `flatten`.
 
         Raises:
             InvalidParameter: `fixed` does not fit the space, or a `sample_from` function failed. Final.
@@ -134,11 +134,11 @@ class ParamSpace:
         return self.resolve(values)
 
     def resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The complete configuration, nothing of it shared with the space or with `values`.
+        """Return the complete configuration; it shares no objects with the space or with `values`.
 
         Args:
-            values: A value for each path of a domain or grid, inside its bounds or not. One for the path of a
-                function replaces the function.
+            values: A value for each path of a domain or grid, which may be out of bounds. A value for the
+                path of a function replaces the function.
 
         Raises:
             InvalidParameter: A path is missing or unknown, a value is not JSON, a function failed. Final.
@@ -161,12 +161,12 @@ class ParamSpace:
     def flatten(
         self, point: Mapping[str, Any], parameter: str = "points_to_evaluate"
     ) -> dict[str, JsonValue]:
-        """The values of `point` by path, checked; constants of the space are left out.
+        """Return the values of `point` by path, after checking them; constants of the space are omitted.
 
         Args:
             point: A configuration or a part of one, nested (`{"model": {"lr": 0.1}}`) or by path
                 (`{"model/lr": 0.1}`).
-            parameter: What to call `point` in messages.
+            parameter: Name of `point` in error messages.
 
         Raises:
             InvalidParameter: A key is not in the space, or a value is not in its domain. Final.

@@ -1,4 +1,4 @@
-"""From what the user wrote to the entries of a search space by path."""
+"""Parsing of a user's search space into its entries by path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ __all__ = ["Leaves", "parse_tree"]
 
 @dataclass(slots=True)
 class Leaves:
-    """What stands at each path of a search space."""
+    """The entries and constants of a search space, by path."""
 
     entries: dict[str, SpaceEntry] = field(default_factory=dict[str, SpaceEntry])
     constants: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
 def parse_tree(space: Mapping[str, Any]) -> tuple[Layout, Leaves]:
-    """The nesting of `space` and the leaves of it.
+    """Return the nesting of `space` and its leaves.
 
     Raises:
-        InvalidParameter: Something in it cannot be; the message names its path.
+        InvalidParameter: A part of `space` is invalid; the message names its path.
     """
     if not isinstance(space, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a parameter from outside
         raise InvalidParameter.of("param_space", space, "a dict of names and domains or constants")
@@ -74,7 +74,7 @@ def _constant(value: object, path: str) -> JsonValue:
 
 
 def _refuse_domains(value: object, path: str) -> None:
-    """Refuse domains in lists, JSON forms too: they would pass as constants without a word."""
+    """Reject domains in lists, including JSON forms: they would silently be treated as constants."""
     items: list[object] = []
     if isinstance(value, list | tuple):
         items = list(cast("list[object]", value))
@@ -88,7 +88,7 @@ def _refuse_domains(value: object, path: str) -> None:
 
 
 def _entry(value: object, path: str) -> SpaceEntry | None:
-    """The entry that `value` is or is the JSON form of, None for a constant or a nested dict."""
+    """Return the entry that `value` is or encodes as JSON; None for a constant or a nested dict."""
     if isinstance(value, SpaceEntry):
         return _loadable(value, path)
     if not isinstance(value, Mapping):
@@ -127,7 +127,7 @@ def _loadable(entry: SpaceEntry, path: str) -> SpaceEntry:
 
 
 def _looks_like_domain(name: str, form: Mapping[str, Any]) -> bool:
-    """Whether a dict with an unknown `type` is more likely a mistyped domain than a nested dict."""
+    """Return whether a dict with an unknown `type` is probably a misspelled domain, not a nested dict."""
     fields = form.keys() - {"type"}
     if {"lower", "upper"} <= fields <= {"lower", "upper", "q", "base"} or fields == {"categories"}:
         return not any(isinstance(value, SpaceEntry | Mapping) for value in form.values())

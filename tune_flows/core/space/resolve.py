@@ -1,4 +1,4 @@
-"""One configuration in the making: `sample_from` functions are computed when they are first read."""
+"""Computation of a configuration: a `sample_from` function is called when its value is first read."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +20,15 @@ Layout = dict[str, "str | Layout"]
 def resolve_config(
     layout: Layout, values: dict[str, JsonValue], functions: Mapping[str, SampleFrom]
 ) -> dict[str, JsonValue]:
-    """The configuration of this layout, as a fresh dict.
+    """Return the configuration with this layout, as a new dict.
 
     Args:
-        layout: Its nesting.
-        values: The value of every path but those in `functions`; one for such a path replaces the function.
-        functions: The functions, by path.
+        layout: Nesting of the configuration.
+        values: A value for every path not in `functions`; a value for a path in it replaces the function.
+        functions: The `sample_from` functions, by path.
 
     Raises:
-        InvalidParameter: A function raised, returned what JSON does not have, or needs its own result.
+        InvalidParameter: A function raised, returned a value that is not JSON, or depends on its own result.
     """
     if functions:
         resolution = _Resolution(layout, values, functions)
@@ -39,14 +39,14 @@ def resolve_config(
 
 
 def nested(layout: Layout, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by path as nested dicts."""
+    """Return the values by path as nested dicts."""
     return {
         key: values[node] if isinstance(node, str) else nested(node, values) for key, node in layout.items()
     }
 
 
 class _Resolution:
-    """Values by path; what is missing is computed when read."""
+    """Values by path; missing values are computed when they are read."""
 
     def __init__(
         self, layout: Layout, values: dict[str, JsonValue], functions: Mapping[str, SampleFrom]
@@ -58,7 +58,7 @@ class _Resolution:
         self._view = ConfigView(layout, self._open, shows=self._shows, is_root=True)
 
     def value(self, path: str) -> JsonValue:
-        """The value at `path`, computed now if it has to be."""
+        """Return the value at `path`, after computing it if necessary."""
         if path not in self.values:
             if path in self._running:
                 circle = " -> ".join([*self._running[self._running.index(path) :], path])
@@ -82,7 +82,7 @@ class _Resolution:
         except InvalidValue as error:
             raise error.for_parameter(f"{parameter}: result of {function}") from error
         except Exception as error:
-            if error is self._failure:  # already names the path that is to blame
+            if error is self._failure:  # already names the path that caused it
                 raise
             self._failure = InvalidParameter.of(
                 parameter,
@@ -104,9 +104,9 @@ class _Resolution:
 class ConfigView(Mapping[str, Any]):
     """A read-only configuration, as a `sample_from` function sees it.
 
-    Keys that are being computed right now can be asked for (that is a circle), but iteration leaves them out.
-    For functions in Ray Tune's older style every key is an attribute too, and the outermost view has itself
-    as its attribute `config`.
+    Iteration omits keys that are being computed; reading one of them raises an error, as it is a circular
+    dependency. For functions in Ray Tune's older style, every key is also an attribute, and the outermost
+    view has an attribute `config` that shows the same keys.
     """
 
     __slots__ = ("_children", "_is_root", "_open", "_shows")
@@ -137,7 +137,7 @@ class ConfigView(Mapping[str, Any]):
         return sum(1 for _ in self)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
-        if name.startswith("_"):  # copying asks for such names before there are children
+        if name.startswith("_"):  # copying looks up such names before `_children` is set
             raise AttributeError(name)
         if name == "config" and self._is_root:
             return ConfigView(self._children, self._open, shows=self._shows)

@@ -1,4 +1,4 @@
-"""Entries computed by a function of the rest of the configuration."""
+"""Entries that a function computes from the rest of the configuration."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -36,10 +36,10 @@ def _path(function: Function | str) -> str:
 
 
 class SampleFrom(SpaceEntry, frozen=True):
-    """The result of a function that gets the configuration chosen so far.
+    """The result of a function that receives the configuration chosen so far.
 
     The function reads the configuration as a mapping, `config["model"]["lr"]`, or in Ray Tune's older style,
-    `spec.config.model.lr`. It may read other `sample_from` keys in any order, but not in a circle.
+    `spec.config.model.lr`. It may read other `sample_from` keys in any order, but not circularly.
     """
 
     type: Literal["sample_from"] = "sample_from"
@@ -52,14 +52,14 @@ class SampleFrom(SpaceEntry, frozen=True):
 
     @property
     def path(self) -> str:
-        """The function's import path; of a lambda or a local function a description only."""
+        """The function's import path; for a lambda or a local function only a description."""
         return _path(self.function)
 
     def load(self) -> Function:
-        """The function itself, imported when only its path is known.
+        """Return the function, imported if only its path is known.
 
         Raises:
-            Rejected: There is no such function, or it takes other arguments.
+            InvalidValue: The function does not exist or takes other arguments.
         """
         if not isinstance(self.function, str):
             return self.function
@@ -70,15 +70,15 @@ class SampleFrom(SpaceEntry, frozen=True):
         return found
 
     def loaded(self) -> "SampleFrom":
-        """The same with the function itself instead of its path.
+        """Return the same entry with the function instead of its path.
 
         Raises:
-            Rejected: As `load`.
+            InvalidValue: Under the same conditions as `load`.
         """
         return SampleFrom(function=self.load())
 
     def __call__(self, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the function's result
-        """What the function returns for `config`; a function without parameters is called without."""
+        """Return the function's result for `config`; a function without parameters gets no argument."""
         function = self.load()
         return function(config) if _takes(function, 1) else function()
 
@@ -93,7 +93,7 @@ class SampleFrom(SpaceEntry, frozen=True):
 
     @property
     def _identity(self) -> Function | str:
-        """Two lambdas of one module share a path; what can be imported is the same as its path."""
+        """The path, or the function itself if it cannot be imported: lambdas of a module share a path."""
         return self.function if "<" in self.path else self.path
 
 

@@ -1,4 +1,4 @@
-"""Whole numbers as addresses of the values of a domain, for those who move from a value to its neighbour."""
+"""Integer indices for the values of a domain, for algorithms that move to neighbouring values."""
 
 from pydantic import JsonValue
 
@@ -13,7 +13,7 @@ __all__ = ["position", "steps"]
 
 
 def steps(domain: Domain) -> Multiples | None:
-    """The values of a domain of whole numbers or of multiples of q (`index * q`), None for any other."""
+    """Return the values of a domain of integers or of multiples of q (`index * q`); None for any other."""
     match domain:
         case RandInt() | LogRandInt():
             return multiples(1, domain.lower, domain.upper - 1)
@@ -26,7 +26,7 @@ def steps(domain: Domain) -> Multiples | None:
 
 
 def position(choice: Choice, value: JsonValue) -> int | None:
-    """Where `value` first stands among the categories, None when it is none of them."""
+    """Return the first index of `value` among the categories; None if it is not one of them."""
     keys = [json_key(category) for category in choice.categories]
     key = json_key(value)
     return keys.index(key) if key in keys else None

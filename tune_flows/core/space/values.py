@@ -1,4 +1,4 @@
-"""The values a configuration may hold: those that JSON has, in Python's own types, nothing shared."""
+"""The values that a configuration may contain: copies of JSON values, in built-in Python types."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, cast
@@ -13,14 +13,14 @@ __all__ = ["json_items", "json_key", "json_value"]
 
 
 def json_value(value: object, where: str = "") -> JsonValue:
-    """A copy of `value`, as `plain_json` makes it.
+    """Return a copy of `value` made by `plain_json` in strict mode.
 
     Args:
         value: Anything.
-        where: Place of `value` inside the parameter, for the error.
+        where: Position of `value` inside the parameter, for the error.
 
     Raises:
-        Rejected: JSON has no such value.
+        InvalidValue: `value` or a part of it is not a JSON value.
     """
     try:
         return plain_json(value, where=where, strict=True)
@@ -30,10 +30,10 @@ def json_value(value: object, where: str = "") -> JsonValue:
 
 
 def json_items(values: object) -> list[JsonValue]:
-    """A list of the items of any ordered collection.
+    """Return the items of any ordered collection as a list of JSON values.
 
     Raises:
-        Rejected: `values` is empty or no ordered collection, or an item is no JSON value.
+        InvalidValue: `values` is empty or not an ordered collection, or an item is not a JSON value.
     """
     if isinstance(values, np.ndarray):
         values = cast("object", values.tolist())
@@ -47,9 +47,9 @@ def json_items(values: object) -> list[JsonValue]:
 
 
 def json_key(value: Any) -> Hashable:  # noqa: ANN401 - any JSON value
-    """A hashable stand-in: two JSON values are the same if and only if their keys are equal.
+    """Return a hashable key; two JSON values are the same if and only if their keys are equal.
 
-    1 and 1.0 are the same (JSON written by a browser does not tell them apart), 1 and true are not.
+    1 and 1.0 are the same (JSON written by a browser does not distinguish them), 1 and true are not.
     """
     value = plain_scalar(value)
     if isinstance(value, bool):
@@ -63,7 +63,7 @@ def json_key(value: Any) -> Hashable:  # noqa: ANN401 - any JSON value
 
 
 def _shown(value: object) -> object:
-    """`value` for an error message, or its type when its text runs over several lines, as a table's does."""
+    """Return `value` for an error message, or its type if its text has several lines, as for a table."""
     return type(value) if "\n" in repr(value) else value
 
 

@@ -1,1 +1,1 @@
-"""Trials on Ray: `executor.RayExecutor`. Importing this package does not load Ray; its modules do."""
+"""The executor for Ray: `executor.RayExecutor`. Importing this package does not load Ray; its modules do."""

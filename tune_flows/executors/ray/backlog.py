@@ -1,4 +1,4 @@
-"""Results that wait to be journalled, bounded: training goes on while the storage is away, then it waits."""
+"""A bounded backlog of results to journal: while the storage is down, training continues until it is full."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 
 class Backlog:
-    """Counts results until the driver takes them, and holds trials up when there are too many.
+    """Counts results until the driver takes them, and makes trials wait when there are too many.
 
-    Belongs to one event loop. What is under way when it fills up is still added: a batch for each worker.
+    Belongs to one event loop. Batches under way when it fills up, one per worker, are still added.
 
     Args:
-        limit: Results that may wait.
-        notice_after_s: Seconds for which training must have stood still until the log says so.
+        limit: Maximum number of waiting results.
+        notice_after_s: Seconds that training must have waited before this is logged.
 
     Raises:
         InvalidParameter: The limit is below 1.
@@ -36,11 +36,11 @@ class Backlog:
         self._is_said = False
 
     def add(self, events: Iterable[Event]) -> None:
-        """These wait to be taken."""
+        """Count the results in `events` as waiting."""
         self._count += sum(len(event.results) for event in events if isinstance(event, ResultsReported))
 
     def clear(self) -> None:
-        """The driver has taken all."""
+        """Reset the count: the driver has taken all results."""
         self._count = 0
         if self._notice is not None:
             self._notice.cancel()
@@ -51,12 +51,12 @@ class Backlog:
         self.stir()
 
     def stir(self) -> None:
-        """Whoever waits for room looks again."""
+        """Make every `wait_for_room` check again."""
         self._stirred.set()
         self._stirred = asyncio.Event()
 
     async def wait_for_room(self, *, unless: Callable[[], object]) -> None:
-        """Return once there is room, or when `unless()` is true at the start or after a `stir`."""
+        """Wait until there is room or `unless()` is true (checked at the start and after each `stir`)."""
         while self._count >= self._limit and not unless():
             if self._notice is None:
                 loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Follows a cluster whose nodes come and go: how many trials fit at present."""
+"""Tracks how many trials fit on a cluster whose nodes come and go."""
 
 import asyncio
 import logging
@@ -13,16 +13,16 @@ __all__ = ["CapacityWatch"]
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 2.0
-"""Seconds between two looks at the cluster's nodes."""
+"""Seconds between two checks of the cluster's nodes."""
 
 
 class CapacityWatch:
-    """Looks at the nodes every few seconds.
+    """Checks every few seconds how many trials fit on the cluster's nodes.
 
     Args:
-        cluster: Connected by the time of `start`.
-        resources: What each trial holds.
-        tell: Called, in the event loop, with the number of trials that fit, when it has changed.
+        cluster: The cluster; must be connected before `start`.
+        resources: Resources that each trial holds.
+        tell: Called in the event loop with the number of trials that fit, whenever it has changed.
     """
 
     def __init__(self, cluster: Cluster, resources: Resources | Bundles, tell: Callable[[int], None]) -> None:
@@ -32,11 +32,11 @@ class CapacityWatch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, slots: int) -> None:
-        """Begin; `slots` trials are known to fit."""
+        """Start checking; `slots` is the number of trials known to fit."""
         self._task = asyncio.create_task(self._look(slots))
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -46,7 +46,7 @@ class CapacityWatch:
             await asyncio.sleep(_LOOK_S)
             try:
                 nodes = await asyncio.to_thread(self._cluster.nodes)
-            except Exception as error:  # Ray's head does not answer; what that means for workers, they tell
+            except Exception as error:  # Ray's head does not answer; lost workers report themselves
                 _log.debug("the cluster's nodes are not known at present: %r", error)
                 continue
             before, slots = slots, self._resources.room(nodes)

@@ -1,7 +1,7 @@
-"""The connection to Ray: join a cluster, or start one on this machine and stop it again.
+"""The connection to Ray: joins a cluster, or starts one on this machine and stops it again.
 
-A process has one connection at a time. Runs that are under way at once share it: the first one makes it, the
-last one ends it.
+A process has one connection at a time. Concurrent runs share it: the first one opens it, the last one closes
+it.
 """
 
 import contextlib
@@ -29,24 +29,24 @@ _DEFAULT_CLIENT_PORT = 10001
 
 
 class _Connection:
-    """What is ours of this process's connection to Ray."""
+    """This process's connection to Ray, as shared by the runs."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
-        """Runs that go by it at present, whoever made it."""
+        """Number of runs that use the connection at present, even if none of them opened it."""
         self.address: str | None = None
-        """What the run asked for that made it."""
+        """The address that was requested by the run that opened it."""
         self.thread: ThreadPoolExecutor | None = None
-        """On which a run has made it; None: there is none, or it was there before.
+        """The thread on which a run opened the connection; None: no connection, or it existed before.
 
-        On Linux Ray's processes are killed when the thread ends that has started them: so it must be none of
-        that run, which may end before others.
+        On Linux, Ray's processes are killed when the thread that started them ends. So it must not be a
+        thread of that run, which may end before the others.
         """
         self.death_notices = DeathNoticeFilter()
 
     def make(self, init: Callable[[], object], address: str | None) -> None:
-        """Let `init` connect."""
+        """Connect by calling `init` on a new thread, which is kept until `end`."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
         try:
             thread.submit(init).result()
@@ -58,7 +58,7 @@ class _Connection:
         self.thread, self.address = thread, address
 
     def end(self) -> None:
-        """Leave the cluster, or stop the Ray, if a run has made the connection."""
+        """Leave the cluster, or stop the local Ray, if a run opened the connection."""
         thread, self.thread = self.thread, None
         if thread is not None:
             shut_down()
@@ -70,11 +70,11 @@ _connection = _Connection()
 
 
 class Cluster:
-    """Ray for one run.
+    """One run's use of Ray.
 
     Args:
         address: `auto`, `host:port` or `ray://host:port` of a cluster to join; None: the Ray that this
-            process is connected to already, else a Ray of its own on this machine.
+            process is already connected to, or else a new one on this machine.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -83,10 +83,10 @@ class Cluster:
         self._lock = threading.Lock()
 
     def connect(self) -> None:
-        """Join or start Ray, or share what this process is connected to.
+        """Join or start Ray, or share this process's existing connection.
 
         Raises:
-            ResourcesUnavailable: Nothing answers at the address, or this process is in another cluster.
+            ResourcesUnavailable: Nothing answers at the address, or this process has joined another cluster.
         """
         with self._lock, _connection.lock:
             if ray.is_initialized():
@@ -108,16 +108,16 @@ class Cluster:
                     raise self._refusal(f"Connecting failed: {error}") from error
 
     def nodes(self) -> list[Mapping[str, float]]:
-        """Total resources of each node that is alive."""
+        """Return the total resources of each node that is alive."""
         library: Any = ray  # `nodes` has no types
         return [node["Resources"] for node in library.nodes() if node["Alive"]]
 
     def disconnect(self) -> None:
-        """Leave the cluster, or stop the Ray that a run has started; nothing while others need it.
+        """Leave the cluster, or stop the Ray that a run started, once no other run uses it.
 
-        Nor when it was there before the first of them.
+        A connection that existed before the first run is kept.
         """
-        with self._lock:  # a `connect` that nobody waits for any more may still be under way
+        with self._lock:  # a `connect` that is no longer awaited may still be under way
             if not self._is_connected:
                 return
             self._is_connected = False
@@ -127,7 +127,7 @@ class Cluster:
                     _connection.end()
 
     def _require_joined(self) -> None:
-        """This process can be in one cluster at a time: it must be the one that is asked for."""
+        """Raise `ResourcesUnavailable` if this process has joined another cluster than the requested one."""
         shared = _connection.address if _connection.thread is not None else None
         if self._address in (None, "auto", shared):
             return
@@ -144,7 +144,7 @@ class Cluster:
 
 
 def _answering(address: str) -> str:
-    """The address as `ray.init` takes it, when something listens there."""
+    """Return the address in the form that `ray.init` expects, if something listens there."""
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or address
     protocol, separator, place = address.rpartition("://")
@@ -160,7 +160,7 @@ def _answering(address: str) -> str:
 
 
 def _require_grpc(at: str) -> None:
-    """Ray's servers speak gRPC, its dashboard and most others do not."""
+    """Raise `TimeoutError` unless a gRPC server listens: Ray's do, its dashboard and most others do not."""
     import grpc
 
     library: Any = grpc  # it has no types
@@ -173,9 +173,9 @@ def _require_grpc(at: str) -> None:
 
 @contextlib.contextmanager
 def _signals_left_alone() -> Generator[None]:
-    """Ray's handler of crashes takes SIGTERM for one and aborts the process three seconds later.
+    """Disable Ray's crash handler, which aborts the process three seconds after a SIGTERM.
 
-    Read by `ray.init` in this process only: its variable in the environment is read when Ray is imported.
+    Affects `ray.init` in this process only: the environment variable is read when Ray is imported.
     """
     from ray._private import ray_constants
 
@@ -190,7 +190,7 @@ def _signals_left_alone() -> Generator[None]:
 
 @contextlib.contextmanager
 def _quiet_environment() -> Generator[None]:
-    """Ray's hints about its future defaults stay out of the user's terminal."""
+    """Keep Ray's hints about its future defaults out of the user's terminal."""
     hints = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     added = {name: value for name, value in hints.items() if name not in os.environ}
     os.environ.update(added)

@@ -36,13 +36,13 @@ __all__ = ["RayExecutor", "RunSegment", "run_plainly"]
 _log = logging.getLogger(__name__)
 
 RunSegment = Callable[[Segment], Awaitable[None]]
-"""Runs `Segment.execute`, again while its fault says `will_retry`: this makes a Prefect task run of it.
+"""Runs `Segment.execute`, and again while its fault says `will_retry`; for example as a Prefect task run.
 
-Where it gives up earlier and raises such a fault, the segment goes on without it.
+If it gives up earlier and raises such a fault, the segment continues without a task run.
 """
 
 _GRACE_S = 5.0
-"""Seconds that running work gets to end at a shutdown."""
+"""Seconds that running work has to end at a shutdown."""
 
 
 async def run_plainly(segment: Segment) -> None:
@@ -59,7 +59,7 @@ async def run_plainly(segment: Segment) -> None:
 
 
 def _placed(parameter: str, value: object) -> "ray.ObjectRef[Any]":
-    """The object in Ray's object store, for workers to fetch."""
+    """Put an object into Ray's object store, for workers to fetch."""
     try:
         return ray.put(value)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -69,7 +69,7 @@ def _placed(parameter: str, value: object) -> "ray.ObjectRef[Any]":
 
 
 async def _within_grace(tasks: Iterable[asyncio.Task[None]], grace_s: float) -> None:
-    """Wait for the tasks; what takes too long, such as a trainable that hangs in a step, is given up."""
+    """Wait for the tasks; cancel those that take too long, such as with a trainable that hangs in a step."""
     tasks = list(tasks)
     if tasks:
         _, late = await asyncio.wait(tasks, timeout=grace_s)
@@ -79,26 +79,26 @@ async def _within_grace(tasks: Iterable[asyncio.Task[None]], grace_s: float) -> 
 
 
 def _is_of_the_end(event: Event) -> bool:
-    """Whether a worker was lost while all were to end: whoever ends this process may end them too."""
+    """Return whether a worker was lost; during a stop, the cause may be the signal that ends this process."""
     return isinstance(event, TrialFaulted) and event.kind is not FaultKind.TRAINABLE
 
 
 class RayExecutor:
-    """A `TrialExecutor` on Ray. One event loop; nothing of it is thread-safe.
+    """A `TrialExecutor` on Ray. Belongs to one event loop; not thread-safe.
 
     Args:
         host: Keyword arguments of the `TrialHost` in each worker.
         objects: Large objects of the trainable, by name; put into the object store once.
-        resources: What each trial holds.
-        address: Ray cluster to join; None: this process's Ray, or one of its own.
+        resources: Resources that each trial holds.
+        address: Ray cluster to join; None: this process's Ray, or a new one on this machine.
         reuse_workers: Whether a worker process serves one trial after another.
-        run_segment: What makes a segment a task run.
-        max_segments_per_s: Task runs that may be begun per second, on average.
+        run_segment: Runs a segment, for example as a task run.
+        max_segments_per_s: Task runs that may begin per second, on average.
         batch_s: Seconds after which a worker hands over its results.
-        max_backlog: Results that may wait for `next_events`; beyond that, training waits.
+        max_backlog: Results that may wait for `next_events`; when there are more, training waits.
         step_timeout_s: Seconds without a sign of life of the trainable after which its worker counts as lost;
             None: never.
-        keep_errors: Whether `own_errors` are kept.
+        keep_errors: Whether to fill `own_errors`.
 
     Raises:
         InvalidParameter: `max_segments_per_s` or `step_timeout_s` is not above 0, or `max_backlog` below 1.
@@ -129,7 +129,7 @@ class RayExecutor:
         self.batch_s = batch_s
         self.backlog = Backlog(max_backlog)
         self.own_errors: dict[str, Exception] = {}
-        """By trial the exception of its newest fault, if it was the trainable's and can be sent."""
+        """By trial, the exception of its newest fault, if the trainable raised it and it can be sent."""
         self.total_output = total_quota()
         self.open_s = 1.0
         self.checkpoint_at_end: bool = bool(host.get("checkpoint_at_end"))
@@ -156,11 +156,11 @@ class RayExecutor:
         """Connect to Ray and place the trainable's objects there.
 
         Returns:
-            How many trials fit at a time.
+            The number of trials that fit at a time.
 
         Raises:
-            ResourcesUnavailable: No cluster, or a trial can never fit.
-            InvalidParameter: The trainable or an object of it cannot be sent to workers.
+            ResourcesUnavailable: There is no such cluster, or a trial can never fit.
+            InvalidParameter: The trainable or one of its objects cannot be sent to workers.
         """
         await asyncio.to_thread(self._cluster.connect)
         slots = self._resources.slots(self._cluster.nodes())
@@ -173,7 +173,7 @@ class RayExecutor:
         return slots
 
     def submit(self, command: TrialCommand) -> None:
-        """Act on a command; what comes of it is an event. Never blocks."""
+        """Accept a command without blocking; its outcome is reported as an event."""
         if isinstance(command, LaunchSegment):
             self._launch(command)
             return
@@ -182,7 +182,7 @@ class RayExecutor:
             self._pass_on(lease, command)
 
     async def next_events(self) -> list[Event]:
-        """Everything that happened since the last call, in order; waits for the first."""
+        """Wait for events, and return all since the last call, in order."""
         self._pending_retries.start_next_iteration()
         while not self._ready:
             if self._broken is not None:
@@ -198,7 +198,7 @@ class RayExecutor:
         """End every lease between two steps, with a checkpoint; see `TrialExecutor.stop`."""
         await self._watch.stop()
         self._is_stopping = True
-        self.open_s = self._grace_s = 0.0  # a shutdown that breaks this off is quick
+        self.open_s = self._grace_s = 0.0  # a shutdown that interrupts this is quick
         for lease in list(self.leases.values()):
             self._pass_on(lease, SuspendTrial(lease.trial_id, lease.number))
         for segment in self._parked:
@@ -236,18 +236,18 @@ class RayExecutor:
     # -- what segments need (`SegmentContext`) ----------------------------------------------------
 
     def emit(self, *events: Event) -> None:
-        """Something happened."""
+        """Queue events for `next_events`."""
         self._ready.extend(events)
         self.backlog.add(events)
         if self._ready:
             self._wake.set()
 
     def release(self, worker: Worker) -> None:
-        """The worker has no trial any more."""
+        """Return a worker that has no trial any more to the pool."""
         self._worker_pool.give_back(worker)
 
     async def discard(self, lease: Lease, fault: WorkerFault) -> None:
-        """The lease ended with a fault: hear its worker's last words, and end it."""
+        """Collect the remaining output of a faulted lease's worker, then kill the worker."""
         worker = lease.worker
         if worker is None:
             return
@@ -263,24 +263,24 @@ class RayExecutor:
             worker.kill()
 
     def await_retry(self, trial_id: str, segment: Segment) -> None:
-        """The segment waits for the trial's next launch, or for None once the runner has passed it over."""
+        """Let a segment wait for its trial's next launch; it gets None if the runner does not retry."""
         if self._is_stopping:
             segment.give(None)
         else:
             self._pending_retries.add(trial_id, segment)
 
     def park(self, segment: Segment) -> None:
-        """The segment waits for work."""
+        """Register a segment that waits for work."""
         self._parked.append(segment)
 
     def unpark(self, segment: Segment) -> None:
-        """The segment waits no longer."""
+        """Remove a segment that no longer waits."""
         self._parked.remove(segment)
 
     # -- inside ------------------------------------------------------------------------------
 
     def _launch(self, command: LaunchSegment) -> None:
-        # The lease begins here, not when its task run does: an order may come in between.
+        # The lease begins here, not with its task run: a command may arrive in between.
         supply = asyncio.create_task(self._supply(command.delay_s))
         lease = Lease(command.trial_id, command.lease, supply, command.iteration)
         self.leases[command.trial_id] = lease
@@ -293,14 +293,14 @@ class RayExecutor:
         self._open(command)
 
     def _pass_on(self, lease: Lease, command: TrialCommand | SuspendTrial) -> None:
-        """A command for the holder of a lease: to the segment where it waits, or between two steps."""
+        """Give a command to the lease's segment if it waits; else interrupt the trial between two steps."""
         if lease.segment is None:
             self._open(command)
         elif not lease.segment.give(command) and isinstance(command, Order):
             self._interrupt(lease, command)
 
     async def _supply(self, delay_s: float) -> Worker:
-        await asyncio.sleep(delay_s)  # holding no worker: what the cluster has is others' meanwhile
+        await asyncio.sleep(delay_s)  # without a worker, so that others can use its resources
         return await self._worker_pool.take()
 
     def _new_worker(self) -> Worker:
@@ -324,7 +324,7 @@ class RayExecutor:
         try:
             await self._run(segment)
         except SegmentFault:
-            pass  # told as an event already
+            pass  # already reported as an event
         except Exception as error:
             self._broken = error
             self._wake.set()
@@ -337,11 +337,11 @@ class RayExecutor:
                 raise
             told = "%s goes on without its task run, which was not retried after: %s"
             _log.warning(told, segment.title, fault)
-            await run_plainly(segment)  # it holds the launch of the trial's next try
+            await run_plainly(segment)  # it holds the launch that retries the trial
 
     def _interrupt(self, lease: Lease, order: Order) -> None:
         worker = lease.worker
-        if worker is None and lease.supply.cancel():  # not begun: it ends where it stands
+        if worker is None and lease.supply.cancel():  # not started yet: it ends at once
             del self.leases[lease.trial_id]
             if isinstance(order, PauseTrial):
                 self.emit(TrialPaused(lease.trial_id, lease.number))
@@ -355,7 +355,7 @@ class RayExecutor:
             task.add_done_callback(self._tasks.discard)
 
     def _resize(self, slots: int) -> None:
-        """The cluster has changed."""
+        """Adapt to a changed number of slots, and report it."""
         self._set_pace(slots)
         self._worker_pool.trim()
         self.emit(CapacityChanged(slots))

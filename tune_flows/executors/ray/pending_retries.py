@@ -1,7 +1,7 @@
-"""Trials that faulted, until the runner has judged them.
+"""Faulted trials that wait for the runner to decide whether to retry them.
 
-The runner judges the events of one loop iteration before it asks for the next ones. So a trial whose fault it
-was given, and that was not launched again by then, is over.
+The runner decides on the events of one loop iteration before it requests the next ones. So a trial whose
+fault it received, and that it has not launched again by then, is over.
 """
 
 from collections.abc import Iterable
@@ -13,32 +13,32 @@ __all__ = ["PendingRetries"]
 
 
 class PendingRetries:
-    """Keeps the segments that wait for the verdict on their trial; it is the next launch, or None."""
+    """Keeps the segments of faulted trials until each receives its trial's next launch, or None."""
 
     def __init__(self) -> None:
         self._accused: dict[str, Segment] = {}
         self._told: list[str] = []
 
     def add(self, trial_id: str, segment: Segment) -> None:
-        """The trial faulted in this segment, which waits."""
+        """Add the segment in which the trial faulted; it waits for the decision."""
         self._accused[trial_id] = segment
 
     def pop(self, trial_id: str) -> Segment | None:
-        """The segment that waits for this trial, which is launched now; None: none does."""
+        """Remove and return the segment that waits for this trial's launch; None if there is none."""
         return self._accused.pop(trial_id, None)
 
     def told(self, events: Iterable[Event]) -> None:
-        """The runner is given these events."""
+        """Note the faults among the events that the runner receives."""
         self._told = [event.trial_id for event in events if isinstance(event, TrialFaulted)]
 
     def start_next_iteration(self) -> None:
-        """The runner has judged what it was told of."""
+        """Close the segments whose faults the runner has received and not retried."""
         for trial_id in self._told:
             self._close(trial_id)
         self._told = []
 
     def close(self) -> None:
-        """Nobody will judge any more."""
+        """Close all segments, because the runner makes no further decisions."""
         for trial_id in list(self._accused):
             self._close(trial_id)
 

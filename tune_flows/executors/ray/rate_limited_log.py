@@ -1,10 +1,10 @@
-"""The way of output lines into the logs of task runs, no faster than a Prefect API can take them in.
+"""Writes output lines to the logs of task runs, no faster than a Prefect API can accept them.
 
 Rules of this module:
 
 - Two token buckets: one for each task run, one for all of them together.
-- What may not go yet waits in a short queue, from which the oldest lines drop out; a line tells how many.
-- The end of a task run does not wait: its newest lines go at once, so those before a fault always arrive.
+- Lines above the rate wait in a short queue that drops its oldest lines; a line says how many were dropped.
+- At the end of a task run its newest lines are written at once, so those before a fault always arrive.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from tune_flows.worker.output import Line
 __all__ = ["LineLog", "Quota", "RateLimitedLog", "total_quota"]
 
 _RATE, _BURST = 10.0, 100
-"""Lines per second for a task run on average, and at once."""
+"""For one task run: lines per second on average, and lines at once."""
 _TOTAL_RATE, _TOTAL_BURST = 50.0, 500
 """The same for all task runs together."""
 _MOST_WAITING = 50
 _LAST_WORDS = 5
-"""Lines that a task run may end with when all together have been too many already."""
+"""Lines that a task run may still write at its end when the quota of all task runs is used up."""
 _SHORTEST_WAIT_S = 0.1
 
 
@@ -31,8 +31,8 @@ class Quota:
     """A token bucket.
 
     Args:
-        rate: Tokens that come per second.
-        burst: Tokens that it holds; it begins full.
+        rate: Tokens added per second.
+        burst: Maximum number of tokens; the bucket starts full.
         clock: Seconds from any origin, never going back.
     """
 
@@ -44,46 +44,46 @@ class Quota:
         self._filled = clock()
 
     def left(self) -> float:
-        """Tokens that are there; below 0: spent in advance."""
+        """Return the number of available tokens; below 0 if tokens were spent in advance."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
         return self._tokens
 
     def spend(self, number: int = 1) -> None:
-        """Take tokens out, even if they are not there."""
+        """Take tokens, even if they are not available yet."""
         self._tokens = self.left() - number
 
     def wait_s(self) -> float:
-        """Seconds until there is a whole token."""
+        """Return the seconds until a whole token is available."""
         return max(0.0, (1.0 - self.left()) / self._rate)
 
 
 def total_quota(clock: Callable[[], float] = time.monotonic) -> Quota:
-    """For all task runs of a run."""
+    """Return the quota for all task runs of a run together."""
     return Quota(_TOTAL_RATE, _TOTAL_BURST, clock)
 
 
 class LineLog(Protocol):
-    """Where lines end up."""
+    """A log that lines are written to."""
 
     def wants(self, level: int) -> bool:
-        """Whether it takes lines of this level."""
+        """Return whether the log accepts lines of this level."""
         ...
 
     def write(self, line: Line) -> None:
-        """Take one."""
+        """Write one line."""
         ...
 
 
 class RateLimitedLog:
-    """The way to the log of one task run.
+    """Writes lines to the log of one task run at a limited rate.
 
     Args:
-        log: That log.
-        total: For all task runs together.
-        clock: For the task run's own quota.
-        later: Calls back after so many seconds; the running loop's `call_later` by default.
+        log: The task run's log.
+        total: The quota of all task runs together.
+        clock: Clock of the task run's own quota.
+        later: Calls a function after a number of seconds; by default the running loop's `call_later`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class RateLimitedLog:
         later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self.log = log
-        """Where lines end up."""
+        """The log that lines are written to."""
         self._total = total
         self._own = Quota(_RATE, _BURST, clock)
         self._later = later
@@ -104,7 +104,7 @@ class RateLimitedLog:
         self._is_due = False
 
     def hear(self, lines: Iterable[Line]) -> None:
-        """Lines in order: written, kept waiting, or left out."""
+        """Take lines in order: each is written, kept waiting, or left out."""
         for line in lines:
             if not self.log.wants(line.level):
                 continue
@@ -115,7 +115,7 @@ class RateLimitedLog:
         self._come_back()
 
     def flush(self) -> None:
-        """Write what waits, now: the task run ends."""
+        """Write the waiting lines now, because the task run ends."""
         most = _MOST_WAITING if self._total.left() >= 1 else _LAST_WORDS
         while len(self._waiting) > most:
             self._drop()
@@ -152,7 +152,7 @@ class RateLimitedLog:
         self.log.write(line)
 
     def _come_back(self) -> None:
-        """Once there is a token again."""
+        """Schedule the next write for when a token is available."""
         if self._is_due or not self._waiting:
             return
         self._is_due = True
@@ -165,4 +165,4 @@ class RateLimitedLog:
         self._come_back()
 
     _newest: Line | None = None
-    """The last one that was left out."""
+    """The last line that was left out."""

@@ -8,8 +8,8 @@ Rules of this module:
 - A `Lease` is one trial's hold on one worker; it outlives the segment when the trial waits for a decision
   longer than the segment may stay open.
 - Everything that happens is emitted as events, in order; nothing is decided here.
-- After a fault the worker is discarded. The segment then waits for the runner's verdict, so that the fault
-  and the verdict are durable before the task run retries or fails.
+- After a fault the worker is discarded. The segment then waits for the runner's decision, so that the fault
+  and the decision are durable before the task run retries or fails.
 """
 
 import asyncio
@@ -40,19 +40,19 @@ __all__ = ["Lease", "Order", "Segment", "SegmentContext", "SegmentFault", "Suspe
 _log = logging.getLogger(__name__)
 _trials_log = logging.getLogger("tune_flows.trials")
 _MAX_TOLD = 20
-"""Stretches that a task run's message names; a second of tiny trials holds hundreds."""
+"""Maximum number of stretches that a task run's message lists; with tiny trials, a second has hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuspendTrial:
-    """Save the trial as it stands and free the worker: the session ends. No event tells the lease's end."""
+    """An order at the session's end: save the trial and free the worker, without an end-of-lease event."""
 
     trial_id: str
     lease: int
 
 
 Order = PauseTrial | StopTrial | SuspendTrial
-"""What ends a lease."""
+"""A command that ends a lease."""
 
 
 @dataclass(slots=True)
@@ -62,68 +62,68 @@ class Lease:
     trial_id: str
     number: int
     supply: asyncio.Task[Worker]
-    """Brings the worker, once there is room for it and the delay after a fault is over."""
+    """Provides the worker, once there is room for it and the delay after a fault is over."""
     iteration: int = 0
-    """Iterations reported."""
+    """Iterations reported so far."""
     order: Order | None = None
-    """What the trial was told while it trains; carried out between two steps."""
+    """The order received while the trial trains; carried out between two steps."""
     segment: "Segment | None" = None
-    """The segment that trains it or waits with it; None while no task run is open for it."""
+    """The segment that trains the trial or waits with it; None while no task run is open for it."""
 
     @property
     def worker(self) -> Worker | None:
-        """The worker; None: it has not come yet, or never will."""
+        """The worker; None: it is not available yet, or never will be."""
         came = self.supply.done() and not self.supply.cancelled() and self.supply.exception() is None
         return self.supply.result() if came else None
 
 
 class SegmentContext(Protocol):
-    """What a segment needs of its executor."""
+    """What a segment needs from its executor."""
 
     leases: dict[str, Lease]
     """By trial id."""
     batch_s: float
-    """Seconds after which a worker hands over what it has."""
+    """Seconds after which a worker hands over its results."""
     open_s: float
     """Seconds that a segment stays open for further work."""
     checkpoint_at_end: bool
     backlog: Backlog
-    """What was emitted and not taken yet."""
+    """The results that were emitted but not taken yet."""
     total_output: Quota
-    """Lines of output that the segments may log together."""
+    """The quota of output lines for all segments together."""
 
     def emit(self, *events: Event) -> None:
-        """Something happened."""
+        """Queue events for the runner."""
         ...
 
     def release(self, worker: Worker) -> None:
-        """The worker has no trial any more."""
+        """Return a worker that has no trial any more to the pool."""
         ...
 
     async def discard(self, lease: Lease, fault: WorkerFault) -> None:
-        """The lease ended with a fault: hear its worker's last words, and end it."""
+        """Collect the remaining output of a faulted lease's worker, then kill the worker."""
         ...
 
     def await_retry(self, trial_id: str, segment: "Segment") -> None:
-        """The segment's trial faulted: it is given the next launch, or None if there is no further try."""
+        """Let a segment whose trial faulted wait for the next launch; it gets None if there is no retry."""
         ...
 
     def park(self, segment: "Segment") -> None:
-        """The segment waits for work; it takes a command through `Segment.give`."""
+        """Register a segment that waits for work; it receives commands through `Segment.give`."""
         ...
 
     def unpark(self, segment: "Segment") -> None:
-        """The segment waits no longer."""
+        """Remove a segment that no longer waits."""
         ...
 
 
 class SegmentFault(Exception):
-    """The trial of a segment faulted; the task run is to retry if the trial is.
+    """A fault of a segment's trial; the task run retries if the trial does.
 
     Args:
-        message: One line.
+        message: A summary in one line.
         traceback: The whole text.
-        retry_delay_s: Seconds until the trial is tried again in this task run; None: it is not.
+        retry_delay_s: Seconds until the trial is retried in this task run; None: it is not retried here.
     """
 
     def __init__(self, message: str, traceback: str = "", *, retry_delay_s: float | None = None) -> None:
@@ -133,12 +133,12 @@ class SegmentFault(Exception):
 
     @property
     def will_retry(self) -> bool:
-        """Whether the trial is tried again in this task run."""
+        """Whether the trial is retried in this task run."""
         return self.retry_delay_s is not None
 
 
 class Segment:
-    """One open task run's worth of work."""
+    """The work of one task run."""
 
     def __init__(self, context: SegmentContext, command: TrialCommand | SuspendTrial) -> None:
         self._context = context
@@ -147,23 +147,23 @@ class Segment:
         self._mailbox: asyncio.Future[TrialCommand | SuspendTrial | None] | None = None
         self._story: list[str] = []
         self.lease: Lease | None = None
-        """The trial that waits in this segment for its decision; None: any launch is welcome."""
+        """The lease whose trial waits in this segment for a decision; None: any launch is accepted."""
         self.is_taskless = isinstance(command, Order)
-        """Whether it only ends a lease for which no task run is open: it gets none of its own."""
+        """Whether it only ends a lease for which no task run is open; it then runs without a task run."""
         self.trial_ids = [command.trial_id]
-        """The trials that it served, in order."""
+        """The trials of this segment, in order."""
         self.outlet = RateLimitedLog(_LibraryLog(), context.total_output)
-        """Where the lines go that its trials print."""
+        """The log for the output lines of its trials."""
         self.title = self._title(command)
 
     async def execute(self) -> str:
-        """Carry out the command and what is given after it; called again when the task run retries.
+        """Carry out the command and those received after it; called again when the task run retries.
 
         Returns:
             What was done, for the state message of the task run.
 
         Raises:
-            SegmentFault: A trial faulted; the runner has judged it.
+            SegmentFault: A trial faulted, and the runner has decided whether to retry it.
         """
         try:
             while self._next is not None:
@@ -177,7 +177,7 @@ class Segment:
         return f"{told} and {more} more" if more > 0 else told
 
     def give(self, command: TrialCommand | SuspendTrial | None) -> bool:
-        """Hand the waiting segment a command (None: close); False when it no longer waits."""
+        """Hand the waiting segment a command (None: close); return False if it no longer waits."""
         if self._mailbox is None or self._mailbox.done():
             return False
         self._mailbox.set_result(command)
@@ -237,7 +237,7 @@ class Segment:
             await self._fault(lease, fault)
 
     def _lease_for(self, command: TrialCommand | SuspendTrial) -> Lease | None:
-        """The lease that the command is for; None when that one is over."""
+        """Return the lease that the command is for, and attach it to this segment; None if it is over."""
         lease = self._context.leases.get(command.trial_id)
         if lease is None or lease.number != command.lease:
             return None
@@ -248,10 +248,10 @@ class Segment:
         return lease
 
     async def _supplied(self, lease: Lease) -> Worker | None:
-        """The worker of a trial that was launched; None: it was told to end before that came.
+        """Return the worker of a launched trial; None if the trial was ended before it got a worker.
 
         Raises:
-            WorkerFault: The worker came to its end before it was ready.
+            WorkerFault: The worker failed before it was ready.
         """
         await asyncio.wait({lease.supply})
         if lease.supply.cancelled():
@@ -277,7 +277,7 @@ class Segment:
                 self._end(lease, worker, TrialCompleted(lease.trial_id, lease.number, batch.reason))
                 return
             if batch.outcome is Outcome.RUNNING:
-                if lease.order is not None:  # the interrupt came before the trial's start, which forgets it
+                if lease.order is not None:  # an interrupt before the trial's start is lost
                     await worker.interrupt()
             elif lease.order is not None:
                 await self._execute_order(lease, worker, lease.order)
@@ -322,7 +322,7 @@ class Segment:
         del self._context.leases[lease.trial_id]
         await self._context.discard(lease, fault)
         event = TrialFaulted(lease.trial_id, lease.number, fault.kind, fault.message, fault.traceback)
-        if self.is_taskless:  # no task run that could retry: another launch opens one of its own
+        if self.is_taskless:  # no task run that could retry: the next launch opens one
             self._context.emit(event)
         else:
             self._mailbox = asyncio.get_running_loop().create_future()
@@ -337,7 +337,7 @@ class Segment:
 
 
 class _LibraryLog:
-    """Takes what trials print where there is no task run."""
+    """Logs the output of trials when there is no task run."""
 
     def wants(self, level: int) -> bool:
         return _trials_log.isEnabledFor(level)

@@ -21,7 +21,7 @@ class DeathNoticeFilter:
         self._original: Any = None
 
     def begin(self) -> None:
-        """Start to filter."""
+        """Start filtering."""
         from ray._private import worker
 
         library: Any = worker
@@ -52,10 +52,10 @@ class _ClosingCoreWorker:
         return getattr(self._core, name)
 
     def remove_object_ref_reference(self, reference: object) -> None:
-        """Do nothing: all objects go."""
+        """Do nothing: all objects are released anyway."""
 
     def remove_actor_handle_reference(self, actor_id: object) -> None:
-        """Do nothing: all actors go."""
+        """Do nothing: all actors end anyway."""
 
 
 def shut_down() -> None:

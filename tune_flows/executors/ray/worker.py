@@ -27,23 +27,23 @@ __all__ = ["Worker"]
 T = TypeVar("T")
 
 Heard = tuple[T, Output | None]
-"""An answer, and what was printed until then."""
+"""A reply, and the output so far."""
 
 _MAX_BATCH = 10_000
-"""Results a worker hands over at a time."""
+"""Maximum number of results that a worker hands over at a time."""
 _ANSWER_S = 5.0
-"""Seconds within which a worker must say for how long its step has run."""
+"""Seconds within which a worker must report the time since its last sign of life."""
 _SHORTEST_WAIT_S = 0.1
 
 
-# Signals get through while `advance` trains; all other calls come on one and the same thread. The method is
-# marked, not its call: a Ray client (`ray://`) knows no option for that.
+# Signals are received while `advance` trains; all other calls run on one and the same thread. The method is
+# marked rather than the call, because a Ray client (`ray://`) has no call option for that.
 _SIGNALS = "signals"
 _signal: Any = ray.method(concurrency_group=_SIGNALS)
 
 
 class HostActor:
-    """What runs in the worker process: a `TrialHost`, reachable by calls, and the ear at what it prints."""
+    """The actor in the worker process: a remotely called `TrialHost`, and the capture of its output."""
 
     def __init__(self, host: Mapping[str, Any], objects: Mapping[str, ray.ObjectRef[Any]]) -> None:
         self._capture = Capture(noise=is_noise, is_own=is_own_file, noisy_loggers=["ray"])
@@ -58,31 +58,31 @@ class HostActor:
 
     @_signal
     def ready(self) -> WorkerLocation:
-        """Where the worker is; the answer says that it is there."""
+        """Return where the worker runs; a reply means that the worker is ready."""
         return WorkerLocation(ray.get_runtime_context().get_node_id(), self._capture.places())
 
     @_signal
     def output(self, whole: bool) -> Output | None:
-        """What was printed since the last answer."""
+        """Return what was printed since the last reply; `whole` includes an unfinished last line."""
         return self._capture.take(whole=whole)
 
     @_signal
     def idle_s(self) -> float:
-        """Seconds since the call under way last showed a sign of life."""
+        """Return the seconds since the call under way last showed a sign of life."""
         return self._host.idle_s
 
     @_signal
     def original_error(self) -> bytes | None:
-        """The exception that the user's code raised last, pickled; None: none, or it cannot be."""
+        """Return the user code's last exception, pickled; None if there is none or it cannot be pickled."""
         try:
             return pickle.dumps(self._error) if self._error is not None else None
-        except Exception:  # whatever an exception of the user's does when it is pickled
+        except Exception:  # pickling a user's exception may raise anything
             return None
 
     def advance(
         self, start: StartTrial | None, request: AdvanceRequest | None, batch_s: float
     ) -> Heard[Batch]:
-        """Train on; with `start`, on a new trial."""
+        """Continue to train; with `start`, a new trial."""
         try:
             if start is not None:
                 self._capture.begin(start.trial_id)
@@ -94,7 +94,7 @@ class HostActor:
         return batch, self._capture.take(whole=batch.outcome is Outcome.COMPLETED)
 
     def save(self) -> Heard[tuple[CheckpointRef, ...]]:
-        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
+        """Save a checkpoint of the waiting trial; return all checkpoints that were not handed over yet."""
         return self._host.save(), self._capture.take()
 
     def suspend(self) -> Heard[tuple[tuple[CheckpointRef, ...], CheckpointRef | None]]:
@@ -102,7 +102,7 @@ class HostActor:
         return self._host.suspend(), self._capture.take()
 
     def finish(self) -> Heard[tuple[tuple[CheckpointRef, ...], bool]]:
-        """End the waiting trial in order; its last checkpoints, and whether the process is stuck."""
+        """End the waiting trial in order; return its last checkpoints, and whether the process is stuck."""
         saved = self._host.finish(save=False)
         return (saved, self._host.is_stuck), self._capture.take(whole=True)
 
@@ -112,13 +112,13 @@ class HostActor:
         self._host.interrupt()
 
     def close(self) -> Heard[None]:
-        """End whatever is there, before the process is ended."""
+        """End the current trial, if any, before the process is ended."""
         self._host.close()
         return None, self._capture.take(whole=True)
 
 
 class Worker:
-    """The driver's handle on one actor, for the driver's loop; a call that fails raises `WorkerFault`."""
+    """The driver's handle on one actor, for the driver's event loop; failed calls raise `WorkerFault`."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Worker:
         step_timeout_s: float | None = None,
     ) -> None:
         self.is_stuck = False
-        """Whether a thread of user code did not end: the process can only be ended."""
+        """Whether a thread of user code did not end, so that the process can only be killed."""
         self._step_timeout_s = step_timeout_s
         self._group = _reserved(resources) if isinstance(resources, Bundles) else None
         own = resources.bundles[0] if isinstance(resources, Bundles) else resources
@@ -142,17 +142,17 @@ class Worker:
         )
         self._actor: Any = actors.remote(host, dict(objects))
         self.worker_output = WorkerOutput(self._actor.output.remote)
-        """Hears what the trainable prints."""
+        """Collects what the trainable prints."""
 
     async def ready(self) -> None:
-        """Wait until the worker has found a place and answers."""
+        """Wait until the worker is placed on a node and answers."""
         with translated():
             self.worker_output.whereabouts = await self._actor.ready.remote()
 
     async def advance(
         self, start: StartTrial | None, request: AdvanceRequest | None, *, batch_s: float
     ) -> Batch:
-        """Train on until the decision point, the end, an interrupt, or `batch_s` seconds have passed."""
+        """Train until the decision point, the end, an interrupt, or until `batch_s` seconds have passed."""
         batch: Batch = await self._watched(self._actor.advance.remote(start, request, batch_s))
         self.is_stuck = batch.stuck
         if self._step_timeout_s is not None and batch.idle_s >= self._step_timeout_s:
@@ -160,7 +160,7 @@ class Worker:
         return batch
 
     async def save(self) -> tuple[CheckpointRef, ...]:
-        """Save a checkpoint of the waiting trial; all that were not handed over yet."""
+        """Save a checkpoint of the waiting trial; return all checkpoints that were not handed over yet."""
         return await self._watched(self._actor.save.remote())
 
     async def suspend(self) -> tuple[tuple[CheckpointRef, ...], CheckpointRef | None]:
@@ -168,40 +168,40 @@ class Worker:
         return await self._watched(self._actor.suspend.remote())
 
     async def finish(self) -> tuple[CheckpointRef, ...]:
-        """End the waiting trial in order; the checkpoints that were not handed over yet."""
+        """End the waiting trial in order; return the checkpoints that were not handed over yet."""
         saved, self.is_stuck = await self._watched(self._actor.finish.remote())
         return saved
 
     async def interrupt(self) -> None:
-        """Make a running `advance` return between two steps; a worker that is gone needs no interrupt."""
+        """Make a running `advance` return between two steps; do nothing if the worker is gone."""
         with contextlib.suppress(WorkerFault), translated():
             await self._actor.interrupt.remote()
 
     async def original_error(self) -> Exception | None:
-        """The exception that the user's code raised last; None: there is none, or it cannot be sent."""
+        """Return the last exception of the user's code; None if there is none or it cannot be sent."""
         try:
             with translated():
                 pickled: bytes | None = await self._actor.original_error.remote()
             error: object = pickle.loads(pickled) if pickled is not None else None
-        except Exception:  # the worker is gone, or whatever an exception of the user's does here
+        except Exception:  # the worker is gone, or unpickling the user's exception failed
             return None
         return error if isinstance(error, Exception) else None
 
     async def close(self) -> None:
-        """Let the trial clean up; a worker that is gone has nothing to clean."""
+        """Let the trial clean up; do nothing if the worker is gone."""
         with contextlib.suppress(WorkerFault), translated():
             _, output = await self._actor.close.remote()
             self.worker_output.hear(output)
 
     def kill(self) -> None:
-        """End the worker's process, and what it has started in its bundles."""
+        """Kill the worker's process, and what it has started in its bundles."""
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._actor, no_restart=True)
             if self._group is not None:
                 remove_placement_group(self._group)
 
     async def _watched(self, answer: Awaitable[Heard[T]]) -> T:
-        """The answer; what was printed goes its own way, also while the call takes long."""
+        """Return the answer; pass on the output separately, also while the call is running."""
         with self.worker_output.listening():
             value, output = await self._unless_hung(answer)
         await self.worker_output.settle()
@@ -209,7 +209,7 @@ class Worker:
         return value
 
     async def _unless_hung(self, answer: Awaitable[T]) -> T:
-        """The answer, unless the user's code hangs: then the process is ended, nothing else would help."""
+        """Return the answer; if the user's code hangs, kill the process, as nothing else would help."""
         with translated():
             if self._step_timeout_s is None:
                 return await answer
@@ -225,7 +225,7 @@ class Worker:
         self.kill()
         await asyncio.wait({call}, timeout=_ANSWER_S)
         if not call.cancel():
-            call.exception()  # that of the kill
+            call.exception()  # the exception that the kill caused
         raise self._hung()
 
     def _hung(self) -> WorkerFault:
@@ -233,7 +233,7 @@ class Worker:
         return WorkerFault(FaultKind.INFRASTRUCTURE, message, "")
 
     async def _silent_s(self) -> float | None:
-        """Seconds without a sign of life; None: the process does not even answer."""
+        """Return the seconds without a sign of life; None if the process does not even answer."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await self._actor.idle_s.remote()
@@ -243,19 +243,19 @@ class Worker:
 
 @functools.cache
 def _actor_class() -> Any:  # noqa: ANN401 - as `remote`
-    """The class of all actors: each one that Ray is told of it exports, and keeps as long as the job runs."""
+    """Return the class of all actors, created once: Ray keeps each actor class as long as the job runs."""
     remote: Any = ray.remote  # its overloads do not know concurrency_groups
     return remote(concurrency_groups={_SIGNALS: 1})(HostActor)
 
 
 def _reserved(resources: Bundles) -> PlacementGroup:
-    """The group of a worker; Ray looks for its place while we go on."""
+    """Create a worker's placement group; Ray places it in the background."""
     library: Any = placement_group  # its strategy has no literal type
     return library([bundle.by_name() for bundle in resources.bundles], strategy=resources.strategy)
 
 
 def _first_bundle_of(group: PlacementGroup) -> PlacementGroupSchedulingStrategy:
-    """With what is started from there, in any bundle."""
+    """Place an actor in the group's first bundle; tasks and actors that it starts may use any bundle."""
     return PlacementGroupSchedulingStrategy(
         group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
     )

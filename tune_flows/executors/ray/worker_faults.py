@@ -1,4 +1,4 @@
-"""What Ray says of a worker that failed, as a fault of a trial."""
+"""Translates Ray's errors about a failed worker into faults of a trial."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ from tune_flows.core.events import FaultKind
 __all__ = ["WorkerFault", "translated"]
 
 _NO_NEWS = ("The actor died unexpectedly", "class_name:", "actor_id:", "pid:", "name:", "namespace:", "ip:")
-"""How those lines of Ray's report begin that do not say what happened."""
+"""Beginnings of the lines in Ray's report that do not say what happened."""
 _GUESSES = re.compile(r"\s*(There are some potential root|Some common) causes.*", re.DOTALL)
 _MAX_LINE = 500
 
@@ -21,9 +21,9 @@ class WorkerFault(Exception):
     """A call to a worker failed.
 
     Args:
-        kind: Whose fault it is.
-        message: One line.
-        traceback: The whole text, with the worker's traceback where there is one.
+        kind: The kind of fault, which says whose fault it is.
+        message: A summary in one line.
+        traceback: The whole text, including the worker's traceback if there is one.
     """
 
     def __init__(self, kind: FaultKind, message: str, traceback: str) -> None:
@@ -35,7 +35,7 @@ class WorkerFault(Exception):
 
 @contextlib.contextmanager
 def translated() -> Generator[None]:
-    """Whatever a call to an actor raises, as a `WorkerFault`."""
+    """Convert the errors that a call to an actor raises to `WorkerFault`."""
     try:
         yield
     except (ray.exceptions.RayError, ConnectionError) as error:
@@ -47,7 +47,7 @@ def _fault_of(error: Exception) -> WorkerFault:
         return WorkerFault(*classify_error(getattr(error, "cause", None)))  # it has no type
     text = str(error)
     if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
-        # What runs there is the import of the trainable's module and of what it was given.
+        # The actor's constructor imports the trainable's module and loads its objects.
         return WorkerFault(FaultKind.TRAINABLE, _last_line(text), text)
     preempted = isinstance(error, ray.exceptions.RayActorError) and error.preempted
     kind = FaultKind.PREEMPTION if preempted else FaultKind.INFRASTRUCTURE
@@ -55,7 +55,7 @@ def _fault_of(error: Exception) -> WorkerFault:
 
 
 def _headline(error: Exception) -> str:
-    """What happened, in words that also say where to look."""
+    """Return what happened, in words that also say where to look for the cause."""
     text = str(error)
     if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
         return "out of memory, the worker's process was killed"
@@ -69,7 +69,7 @@ def _headline(error: Exception) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The first line with news in it, without Ray's guesses at what may have been the reason."""
+    """Return the first line that says what happened, without Ray's guesses at the cause."""
     lines = [line.strip() for line in _GUESSES.sub("", text).splitlines()]
     return next((line for line in lines if line and not line.startswith(_NO_NEWS)), "no message")
 

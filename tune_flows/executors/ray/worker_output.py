@@ -1,11 +1,11 @@
-"""Brings what a worker's trainable prints into the log of the task run that the worker serves.
+"""Forwards what a worker's trainable prints to the log of the task run that the worker serves.
 
 Rules of this module:
 
-- Every answer of a worker carries what was printed until then; a trainable that prints nothing costs nothing.
-- A call that takes long is asked beside, every two seconds.
-- Of a worker that is gone the log files are read: here, or by a Ray task on its node. What they hold is lost
-  when the node is gone too.
+- Every reply of a worker includes its output so far; a trainable that prints nothing costs nothing.
+- During a long call, the worker is polled for output every two seconds.
+- If a worker is gone, its log files are read: here, or by a Ray task on its node. If the node is gone too,
+  that output is lost.
 """
 
 import asyncio
@@ -30,59 +30,59 @@ _log = logging.getLogger(__name__)
 
 _ASK_S = 2.0
 _ANSWER_S = 2.0
-"""Seconds within which a worker that has faulted must hand over what it has left."""
+"""Seconds within which a worker that has faulted must hand over its remaining output."""
 _READ_S = 3.0
-"""Seconds within which the log files of a worker that is gone must be read on another node."""
+"""Seconds within which the log files of a worker that is gone must be read."""
 
 _LOGGED = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ([\w.]+): (.*)")
-"""A log record as it is written to the file, see `FallbackHandler`."""
+"""A log record as `FallbackHandler` writes it to the file."""
 _NOISE = re.compile(
-    r":(job_id|actor_name|task_name):"  # by which Ray's log monitor tells whose lines follow
-    r"|\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z] \d+ \d+\] "  # what Ray's C++ code logs
+    r":(job_id|actor_name|task_name):"  # tells Ray's log monitor whose lines follow
+    r"|\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z] \d+ \d+\] "  # log lines of Ray's C++ code
 )
 
 
 class WorkerLocation(NamedTuple):
-    """Where a worker runs, and where its output lies."""
+    """Where a worker runs, and where its output is stored."""
 
     node_id: str
     places: tuple[LogPlace, ...]
 
 
 def is_noise(text: str) -> bool:
-    """Whether a line in the log files of a worker is Ray's own."""
+    """Return whether a line in a worker's log files was written by Ray itself."""
     return _NOISE.match(text) is not None
 
 
 def is_own_file(path: str) -> bool:
-    """Whether Ray leads this process alone there: with `RAY_LOG_TO_STDERR=1` it leads all to one place."""
+    """Return whether only this process writes to `path`; with `RAY_LOG_TO_STDERR=1` all share one place."""
     return f"-{os.getpid()}." in os.path.basename(path)
 
 
 class WorkerOutput:
-    """The ear at one worker.
+    """Collects the output of one worker.
 
     Args:
-        ask: Asks the worker for what was printed; the argument: whether also for a line without an end.
-        ask_s: Seconds between two questions while a call is under way.
+        ask: Requests the worker's output; the argument says whether to include an unfinished last line.
+        ask_s: Seconds between two requests while a call is under way.
     """
 
     def __init__(self, ask: Callable[[bool], Awaitable[Output | None]], *, ask_s: float = _ASK_S) -> None:
         self._outlet: RateLimitedLog | None = None
         self._trial_id = ""
         self.whereabouts: WorkerLocation | None = None
-        """Where the worker runs; None: it has never answered."""
+        """Where the worker runs; None: it has never answered, or its files have been read."""
         self._ask = ask
         self._ask_s = ask_s
         self._timer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
 
     def serve(self, trial_id: str, outlet: RateLimitedLog) -> None:
-        """From now on, and until the next call, the worker trains this trial, and lines go there."""
+        """Write the worker's lines to `outlet` until the next call; the worker trains `trial_id`."""
         self._trial_id, self._outlet = trial_id, outlet
 
     def hear(self, output: Output | None) -> None:
-        """What came with an answer."""
+        """Take the output that came with a reply."""
         if output is None:
             return
         if self.whereabouts is not None:
@@ -91,7 +91,7 @@ class WorkerOutput:
 
     @contextlib.contextmanager
     def listening(self) -> Generator[None]:
-        """Ask the worker now and then while the block, a call to it, has not ended."""
+        """Poll the worker for output while the block, a call to it, is running."""
         self._wait()
         try:
             yield
@@ -101,12 +101,12 @@ class WorkerOutput:
                 self._timer = None
 
     async def settle(self) -> None:
-        """Take what is on its way, so that it comes before what is said next."""
+        """Wait for a request under way, so that its lines come before those of the next reply."""
         if self._asking is not None:
             await asyncio.wait({self._asking}, timeout=_ANSWER_S)
 
     async def drain(self) -> None:
-        """All that is left, once the worker has faulted: from itself, or from its files if it is gone."""
+        """Collect a faulted worker's remaining output: from the worker, or from its files if it is gone."""
         await self.settle()
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -124,7 +124,7 @@ class WorkerOutput:
         try:
             self.hear(await self._ask(False))
         except (ray.exceptions.RayError, ConnectionError):
-            return  # the call itself will tell
+            return  # the call under way reports the failure
         finally:
             self._asking = None
         if self._timer is not None:
@@ -134,7 +134,7 @@ class WorkerOutput:
         found = self.whereabouts
         if found is None:
             return
-        self.whereabouts = None  # they are read once
+        self.whereabouts = None  # the files are read only once
         try:
             async with asyncio.timeout(_READ_S):
                 if found.node_id == _own_node():
@@ -145,7 +145,7 @@ class WorkerOutput:
                         num_cpus=0, scheduling_strategy=there, max_retries=0
                     )
                     read = await task.remote(found.places, self._trial_id)
-        except Exception as error:  # whatever it is: the fault itself is the news
+        except Exception as error:  # only debug: the fault itself is reported anyway
             _log.debug("the last words of a worker of %s are lost: %s", self._trial_id, error)
         else:
             self._pass_on(tuple(read))
@@ -161,7 +161,7 @@ def _own_node() -> str:
 
 
 def _read(places: tuple[LogPlace, ...], trial_id: str) -> list[Line]:
-    """What is left in the files; on the node where they are."""
+    """Read the remaining lines of the log files; runs on the node that stores them."""
     lines: list[Line] = []
     for place in places:
         for text, left_out in lines_since(place):

@@ -1,10 +1,10 @@
-"""The workers of a run: started when a trial needs one, reused, replaced when they are lost.
+"""The workers of a run: started when a trial needs one, reused, and replaced when lost.
 
 Rules of this module:
 
-- Whoever waits gets the first worker that is free, be it a new one or one that a trial gave back. So a worker
-  that cannot be placed, because its node is gone, holds nobody up while others work.
-- No more workers start at a time than there are trials waiting for one.
+- A waiting trial gets the first free worker, either a new one or one that another trial gave back. So a
+  worker that cannot be placed, because its node is gone, delays no trial while other workers are available.
+- At most as many workers start at a time as there are trials waiting for one.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from tune_flows.executors.ray.worker_faults import WorkerFault
 __all__ = ["WorkerPool"]
 
 _FRESH_S = 1.0
-"""Seconds for which a worker that was given back counts as alive."""
+"""Seconds for which a worker that was given back is assumed to be alive."""
 _MOST_STILLBORN = 3
-"""New workers that may be lost in a row, with their node perhaps, until that counts as a trial's fault."""
+"""New workers that may be lost in a row, perhaps with their node, before it counts as a trial's fault."""
 _ANSWER_S = 5.0
 """Seconds within which an idle worker must answer to be used again."""
 
@@ -30,7 +30,7 @@ class WorkerPool:
     """Hands out workers. Belongs to one event loop.
 
     Args:
-        make: Begins a new worker.
+        make: Creates a new worker, which then starts.
         reuse: Whether a worker serves one trial after another.
     """
 
@@ -42,13 +42,13 @@ class WorkerPool:
         self._starting: dict[Worker, asyncio.Task[None]] = {}
         self._waiting: deque[asyncio.Future[Worker]] = deque()
         self._stillborn = 0
-        """New workers that were lost in a row, before they were ready."""
+        """New workers lost in a row before they were ready."""
 
     async def take(self) -> Worker:
-        """A worker that runs; waits until there is room for one. A call that is cancelled takes none.
+        """Return a running worker, after waiting for room if necessary. A cancelled call takes none.
 
         Raises:
-            WorkerFault: A new worker came to its end before it was ready.
+            WorkerFault: A new worker failed before it was ready.
         """
         while self._idle:
             worker, since = self._idle.pop()
@@ -69,20 +69,20 @@ class WorkerPool:
                 self._waiting.remove(place)
 
     def give_back(self, worker: Worker) -> None:
-        """The worker has no trial any more."""
+        """Take back a worker without a trial: hand it out again, or kill it if it cannot be reused."""
         if self._reuse and not worker.is_stuck:
             self._hand_out(worker)
         else:
             worker.kill()
 
     def trim(self) -> None:
-        """End workers that nobody waits for and that have not found a place: there may be none any more."""
+        """Kill starting workers that no trial waits for: there may be no room for them any more."""
         for worker in list(self._starting)[len(self._waiting) :]:
             self._starting.pop(worker).cancel()
             worker.kill()
 
     def close(self) -> list[Worker]:
-        """No worker is handed out any more; those without a trial, for the caller to end."""
+        """Close the pool and return the workers without a trial, for the caller to end."""
         starting, self._starting = self._starting, {}
         for task in starting.values():
             task.cancel()
@@ -101,7 +101,7 @@ class WorkerPool:
                 self._begin()
             elif place := self._next_in_line():
                 place.set_exception(fault)
-        except Exception as error:  # a bug of ours: whoever waits must not wait for ever
+        except Exception as error:  # a bug of ours: the caller must not wait forever
             self._starting.pop(worker, None)
             if place := self._next_in_line():
                 place.set_exception(error)
@@ -115,7 +115,7 @@ class WorkerPool:
         self._starting[worker] = asyncio.create_task(self._start(worker))
 
     async def _answers(self, worker: Worker) -> bool:
-        """Whether an idle worker is still there; one that is not is no fault of any trial."""
+        """Return whether an idle worker still answers; kill it if not, which is no fault of any trial."""
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await worker.ready()

@@ -1,13 +1,13 @@
-"""Trials in virtual time: the real host in this process, a thousand hours of training in a second.
+"""Trials in virtual time: the real host in this process, with a thousand hours of training in a second.
 
 Rules of this module:
 
 - User code runs only inside `next_events`, one trial at a time, in the order of (virtual time, trial id).
-- A step is taken at the virtual time at which it ends, so a trial has never trained ahead of the clock, and a
-  pause or a stop finds it exactly between two steps.
+- A step is executed at the virtual time at which it ends. So a trial never trains ahead of the clock, and a
+  pause or a stop always takes effect between two steps.
 - The same commands at the same virtual times give the same events: no real clock is read.
-- A simulation that was interrupted can be carried on (`start_time`, `under_way`): what a trial then repeats
-  takes no virtual time, so further results come when they would have come without the interruption.
+- An interrupted simulation can be resumed (`start_time`, `under_way`): steps that a trial then repeats take
+  no virtual time, so further results come at the same times as without the interruption.
 """
 
 import heapq
@@ -33,30 +33,30 @@ from tune_flows.worker.user_code import trainable_error
 __all__ = ["SimulatedExecutor", "StepTime"]
 
 StepTime = float | Callable[[Mapping[str, Any], int], float]
-"""Virtual seconds of a training iteration: the same for all, or by configuration and iteration (from 1)."""
+"""Virtual seconds of a training iteration: constant, or by configuration and iteration (from 1)."""
 
 _End = TrialPaused | TrialCompleted | TrialFaulted
 
 
 class SimulatedExecutor:
-    """A `TrialExecutor` in virtual time, deterministic.
+    """A deterministic `TrialExecutor` in virtual time.
 
     Args:
-        trainable: As for `tune`. A class costs some microseconds a step, a function a thread for each trial.
+        trainable: As for `tune`. A class costs some microseconds per step, a function one thread per trial.
         slots: Trials that run at a time.
-        step_time_s: Virtual seconds of a training iteration, above 0. All else takes none.
-        checkpoints: Where checkpoints go; this process's memory by default.
-        stop: When a trial ends itself: `StopCriteria` or the mapping that they are parsed from.
+        step_time_s: Virtual seconds of a training iteration, above 0. Nothing else takes virtual time.
+        checkpoints: Where checkpoints are stored; by default in this process's memory.
+        stop: When a trial ends by itself: `StopCriteria`, or the mapping to parse them from.
         checkpoint_frequency: As for `TrialHost`.
-        checkpoint_at_end: As for `TrialHost`; also at a `StopTrial`.
-        batch_steps: Steps whose results are handed out together, where no decision is due earlier.
-        start_time: Unix time in seconds at which virtual time begins; to carry an earlier simulation on, that
-            of its newest loop iteration.
-        under_way: By trial the step that an earlier simulation left it at (`steps_under_way`); it is taken at
-            the first launch.
+        checkpoint_at_end: As for `TrialHost`; also applies to `StopTrial`.
+        batch_steps: Steps whose results are handed out together, unless a decision is due earlier.
+        start_time: Unix time in seconds at which virtual time begins; to resume an earlier simulation, the
+            time of its newest loop iteration.
+        under_way: By trial, the step under way at the end of an earlier simulation (`steps_under_way`);
+            used at the trial's first launch.
         fault: Called with trial id, lease and iteration before that iteration ends; an exception that it
             returns ends the worker there. `InfrastructureError` means a lost worker, `RestoreError` a
-            checkpoint that cannot be fetched, others are the trainable's.
+            checkpoint that cannot be fetched, any other exception a fault of the trainable.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class SimulatedExecutor:
         self._entries = 0
 
     def now(self) -> float:
-        """The virtual time, in Unix seconds: the driver's clock."""
+        """Return the virtual time in Unix seconds; serves as the driver's clock."""
         return self._now
 
     async def start(self) -> int:
-        """The number of slots; nothing needs to be made ready."""
+        """Return the number of slots; nothing needs to be prepared."""
         return self._slots
 
     def submit(self, command: TrialCommand) -> None:
-        """Take an order; it is carried out inside `next_events`, at the present virtual time.
+        """Accept a command; it is carried out inside `next_events`, at the current virtual time.
 
         Raises:
             InvalidTransition: See `TrialExecutor.submit`.
@@ -122,10 +122,10 @@ class SimulatedExecutor:
             self._schedule(lease, self._now)
 
     async def next_events(self) -> list[Event]:
-        """Let virtual time pass until something has happened; everything that happened at that moment.
+        """Advance virtual time to the next event, and return all events of that moment.
 
         Raises:
-            InvalidTransition: No trial trains, so nothing would ever happen.
+            InvalidTransition: No trial is training, so no event would ever happen.
         """
         events: list[Event] = []
         while self._agenda and (not events or self._agenda[0][0] <= self._now):
@@ -140,13 +140,13 @@ class SimulatedExecutor:
         return events
 
     async def stop(self, grace_s: float) -> list[Event]:
-        """Every trial is saved as it stands, in no time: a step under way has not been taken yet."""
+        """Save every trial in no virtual time; a step under way has not been executed yet."""
         del grace_s
         events: list[Event] = []
         for lease in self._leases.values():
-            lease.waits = False  # that was said
+            lease.waits = False  # already reported
             events += lease.hand_out()
-            if lease.started and lease.clone is None:  # else it stands where no trial goes on from
+            if lease.started and lease.clone is None:  # otherwise no trial would resume from its state
                 saved = lease.worker.host.suspend()
                 events += saved_at_stop(lease.launch.trial_id, lease.launch.lease, *saved)
         return events
@@ -196,7 +196,7 @@ class SimulatedExecutor:
     def _step_time(self, config: Mapping[str, Any], iteration: int) -> float:
         step_time = self._step_time_s
         seconds = step_time(config, iteration) if callable(step_time) else step_time
-        if not (seconds > 0 and math.isfinite(seconds)):  # else time would stand still
+        if not (seconds > 0 and math.isfinite(seconds)):  # otherwise time would stand still
             raise InvalidParameter.of("step_time_s", seconds, "finite seconds above 0")
         return seconds
 
@@ -216,7 +216,7 @@ class SimulatedExecutor:
     # -- what happens ------------------------------------------------------------------------
 
     def _act(self, lease: VirtualLease, at: float) -> list[Event]:
-        """The end of a step, or an order to a trial that stands between two."""
+        """End the step of a trial, or carry out the order for a trial between two steps."""
         end: _End | None = None
         try:
             if lease.order is None or not lease.is_between_steps(at):
@@ -256,7 +256,7 @@ class SimulatedExecutor:
         config, checkpoint = (clone.config, clone.checkpoint) if clone is not None else (None, None)
         batch = host.advance(AdvanceRequest(goal, lease.save_at, config, checkpoint), batch_s=math.inf)
         lease.suspend(batch)
-        if batch.outcome is Outcome.RUNNING:  # that was what came before a fault; the next call raises it
+        if batch.outcome is Outcome.RUNNING:  # results from before a fault; the next call raises it
             batch = host.advance(None, batch_s=math.inf)
             lease.suspend(batch)
         lease.started, lease.iteration = True, goal
@@ -266,7 +266,7 @@ class SimulatedExecutor:
         self, lease: VirtualLease, order: PauseTrial | StopTrial
     ) -> TrialPaused | TrialCompleted:
         if not lease.started and lease.iteration < lease.step.iteration:
-            self._train(lease, lease.step.iteration, self._now)  # what it had done before the interruption
+            self._train(lease, lease.step.iteration, self._now)  # repeats what preceded the interruption
         save = order.save if isinstance(order, PauseTrial) else self._checkpoint_at_end
         lease.checkpoints += lease.worker.host.finish(save=save) if lease.started else ()
         if isinstance(order, PauseTrial):

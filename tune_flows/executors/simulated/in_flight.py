@@ -1,7 +1,7 @@
-"""What an interrupted simulation was about: the training steps that were under way when it ended.
+"""The training steps that were under way when a simulation was interrupted.
 
-A real crash costs time: steps are repeated. One that is carried on from here costs no virtual time, so that
-the simulation comes out as if it had never been interrupted.
+A real crash costs time, because steps are repeated. Steps resumed from here cost no additional virtual time,
+so that the simulation has the same outcome as without the interruption.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,16 +22,16 @@ class StepInFlight:
     since: float
     """Virtual time, in Unix seconds."""
     iteration: int
-    """Iterations done by then."""
+    """Iterations completed by then."""
 
 
 def steps_under_way(
     history: Iterable[tuple[float, Sequence[Record]]],
 ) -> dict[str, StepInFlight]:
-    """By trial the step that it was taking at the end of a history, for `SimulatedExecutor`.
+    """Return, by trial, the step under way at the end of a history, for `SimulatedExecutor`.
 
-    A step began with the newest journalled result of its trial, or with the launch if there is none since. A
-    trial that a driver left behind is still taking it, however often it is left behind.
+    A step began with the newest journalled result of its trial, or with the launch if there is no result
+    since. A trial held by a driver that ended is still taking its step, however many drivers have ended.
 
     Args:
         history: The loop iterations of a journal, from its beginning (`experiment.history`).
@@ -47,7 +47,7 @@ def steps_under_way(
 
 
 def _trains(trial: Trial) -> bool:
-    """Whether it holds a worker, or did when its driver died, and was not told to pause."""
+    """Return whether the trial holds a worker, or did when its driver died, and has no pending pause."""
     return trial.status in (TrialStatus.RUNNING, TrialStatus.PENDING) and trial.pending is not Action.PAUSE
 
 
@@ -57,7 +57,7 @@ def _begin(steps: dict[str, StepInFlight], state: ExperimentState, record: Recor
             for result in state.fresh(record)[-1:]:
                 steps[record.trial_id] = StepInFlight(result.timestamp, result.iteration)
         case TrialFaulted() if state.holder(record.trial_id, record.lease):
-            steps.pop(record.trial_id, None)  # tried again, it begins anew
+            steps.pop(record.trial_id, None)  # a retry begins a new step
         case TrialLaunched():
             checkpoint = state.trials[record.trial_id].start
             steps.setdefault(record.trial_id, StepInFlight(at, checkpoint.iteration if checkpoint else 0))

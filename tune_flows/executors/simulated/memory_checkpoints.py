@@ -11,7 +11,7 @@ __all__ = ["MemoryCheckpoints"]
 
 
 class MemoryCheckpoints:
-    """A `CheckpointTransport` without storage: lost with the process, empty folders are not kept."""
+    """A `CheckpointTransport` in memory: lost when the process ends; empty folders are not kept."""
 
     def __init__(self) -> None:
         self._saved: dict[str, dict[str, bytes]] = {}
@@ -41,7 +41,7 @@ class MemoryCheckpoints:
         """Write the files of a checkpoint into `target`.
 
         Raises:
-            StorageError: It was never saved, or was deleted.
+            StorageError: The checkpoint was never saved, or was deleted.
         """
         files = self._saved.get(str(ref["path"]))
         if files is None:
@@ -52,14 +52,14 @@ class MemoryCheckpoints:
             (target / name).write_bytes(data)
 
     def delete(self, ref: Mapping[str, Any]) -> None:
-        """Forget a checkpoint; none there is fine."""
+        """Delete a checkpoint if it exists."""
         self._saved.pop(str(ref["path"]), None)
 
     def abandon_after(self, after_s: float = 0.0) -> None:
-        """Memory always answers: there is nothing to give up."""
+        """Do nothing: access to memory never blocks."""
 
     def collect_orphans(self, keep: Collection[str], *, ended: Mapping[str, int]) -> int:
-        """Forget what no path names and a lease that is over has saved; how many these were."""
+        """Delete the checkpoints of leases that are over, except those in `keep`; return how many."""
         orphans = [
             path
             for path in self._saved

@@ -1,4 +1,4 @@
-"""What user code prints and logs in a worker: captured there, as lines, bounded."""
+"""Captures what user code prints and logs in a worker, as a bounded number of lines."""
 
 from tune_flows.worker.output.capture import Capture
 from tune_flows.worker.output.line import Line, Output

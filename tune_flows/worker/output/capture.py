@@ -1,15 +1,15 @@
-"""Hears what user code prints and logs in this process.
+"""Captures what user code prints and logs in this process.
 
 Rules of this module:
 
-- Everything still goes where it went before: into the files that the streams of the process lead to.
-- Listening never fails: what cannot be heard is missing.
-- `print` and the like are heard at `sys.stdout` and `sys.stderr`: in order, whichever thread it is. What
-  comes to the same files another way (child processes, C code, handlers that hold the streams of before) is
-  read from there. There is no pipe, so nobody can wait for us: not a fork, not C code that holds the GIL.
-  Where the streams do not lead to files, only Python's output is heard.
-- Log records are heard by the handler of last resort, which Python asks for those that nobody handles.
-  Whoever configures handlers finds logging as it is elsewhere; what they write here keeps its level.
+- All output still goes where it went before: to the files behind the streams of the process.
+- Capturing never raises: output that cannot be captured is missing.
+- The output of `print` etc. is captured at `sys.stdout` and `sys.stderr`, in order across all threads. Output
+  that reaches the same files another way (child processes, C code, handlers that hold the original streams)
+  is read from the files. No pipe is used, since a fork, or C code that holds the GIL, could block on it.
+  Where the streams do not lead to files, only Python's output is captured.
+- Log records without a handler are captured by the handler of last resort, which Python calls for them.
+  Handlers that user code configures work as usual; records that they write to the streams keep their level.
 """
 
 import logging
@@ -33,11 +33,11 @@ class Capture:
     """Captures this process's output between `install` and `remove`; a process has one at a time.
 
     Args:
-        noise: Tells lines that are not the user's, in files that others write to as well.
-        is_own: Tells by its path whether a file is this process's own: in others, and in one that both
-            streams lead to, nothing is read.
-        noisy_loggers: Packages whose log records are heard only when they are errors.
-        clock: Unix time in seconds.
+        noise: Returns whether a line is not the user's; applied to lines read from the files.
+        is_own: Returns whether the file at a path belongs to this process alone. Other files, and a file
+            that both streams lead to, are not read.
+        noisy_loggers: Packages whose log records are captured only if they are errors.
+        clock: Returns the Unix time in seconds.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Capture:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.record_filter = RecordFilter(noisy=frozenset(noisy_loggers))
-        """Decides which log records are heard."""
+        """Decides which log records are captured."""
         self._sink = LineSink(self.record_filter, noise, clock)
         self._is_own = is_own
-        self._lock = threading.RLock()  # a signal handler may print while its thread is in here
+        self._lock = threading.RLock()  # a signal handler may print while its thread holds the lock
         self._streams: tuple[TeeStream, ...] = ()
         self._before: tuple[Any, ...] = ()
 
     def install(self) -> None:
-        """Begin to listen."""
+        """Start capturing."""
         root = logging.getLogger()
         self._before = sys.stdout, sys.stderr, logging.lastResort, root.level
         out_file, err_file = own_files((sys.stdout, sys.stderr), self._is_own)
@@ -70,11 +70,11 @@ class Capture:
             for stream in self._streams:
                 if isinstance(handler, logging.StreamHandler) and handler.stream is stream.original:
                     cast("logging.StreamHandler[Any]", handler).setStream(stream)
-        if root.level == logging.WARNING:  # nobody has set it
+        if root.level == logging.WARNING:  # the default
             root.setLevel(logging.INFO)
 
     def remove(self) -> None:
-        """Listen no longer."""
+        """Stop capturing and restore the original streams."""
         sys.stdout, sys.stderr, logging.lastResort, level = self._before
         logging.getLogger().setLevel(level)
         for stream in self._streams:
@@ -82,16 +82,16 @@ class Capture:
         self._streams = ()
 
     def begin(self, trial_id: str) -> None:
-        """What comes from now on is this trial's."""
+        """Assign all output from now on to this trial."""
         with self._lock:
             self._gather(whole=True)
             self._sink.trial_id = trial_id
 
     def take(self, *, whole: bool = False) -> Output | None:
-        """What came since the last call; None: nothing.
+        """Return the output since the last call; None: there is none.
 
         Args:
-            whole: Whether a line that has no end yet is taken as it stands: nothing follows.
+            whole: Whether to include an unfinished line, as no more output follows.
         """
         with self._lock:
             self._gather(whole=whole)
@@ -100,12 +100,12 @@ class Capture:
             return Output(self._sink.lines.take(), self.places())
 
     def places(self) -> tuple[LogPlace, ...]:
-        """The files that it reads."""
+        """Return the files that are read."""
         with self._lock:
             places = [stream.place() for stream in self._streams]
         return tuple(place for place in places if place is not None)
 
     def _gather(self, *, whole: bool) -> None:
         for stream in self._streams:
-            with suppress(Exception):  # a trial does not end because its output is lost
+            with suppress(Exception):  # lost output must not end a trial
                 stream.gather(whole=whole)

@@ -1,4 +1,4 @@
-"""Lines that wait to be handed over, in bounded memory."""
+"""Buffers lines until they are handed over, in bounded memory."""
 
 from collections import deque
 
@@ -13,11 +13,11 @@ _MOST_CHARS = 128 * 1024
 class HeadTailBuffer:
     """Keeps the first and the newest lines since the last `take`, and counts those between them.
 
-    The first ones say what began, the newest ones what came before an end.
+    The first lines show how a run began, the newest ones what happened before its end.
 
     Args:
-        most_lines: Of the first ones, and of the newest ones.
-        most_chars: Likewise.
+        most_lines: Maximum number of the first lines, and of the newest lines.
+        most_chars: Maximum number of characters, likewise.
     """
 
     def __init__(self, most_lines: int = _MOST_LINES, most_chars: int = _MOST_CHARS) -> None:
@@ -29,7 +29,7 @@ class HeadTailBuffer:
         return len(self._first) + len(self._newest)
 
     def add(self, line: Line) -> None:
-        """One line more, which may push another one out."""
+        """Add a line, which may remove older ones."""
         size = len(line.text)
         if self._is_filling:
             if len(self._first) < self._most_lines and self._first_chars + size <= self._most_chars:
@@ -45,7 +45,7 @@ class HeadTailBuffer:
             self._left_out += gone.left_out or 1
 
     def take(self) -> tuple[Line, ...]:
-        """Everything since the last call, in order."""
+        """Return the lines since the last call, in order, with a line that counts those left out."""
         gap: tuple[Line, ...] = ()
         if self._left_out:
             beside = self._newest[0] if self._newest else self._first[-1]

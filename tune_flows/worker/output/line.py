@@ -1,4 +1,4 @@
-"""Lines of output on their way from a worker to the log of a task run."""
+"""Lines of output that a worker sends to the log of a task run."""
 
 from typing import NamedTuple
 
@@ -8,25 +8,25 @@ __all__ = ["Line", "Output"]
 
 
 class Line(NamedTuple):
-    """One line that was printed, one log record, or a number of lines that were left out in its place."""
+    """A printed line, a log record, or a placeholder for a number of lines that were left out."""
 
     trial_id: str
-    """Whose it is; empty: printed before the first trial, such as by the import of the trainable."""
+    """The trial that printed it; empty: printed before the first trial, e.g. on import of the trainable."""
     created: float
     """Unix time in seconds."""
     level: int
-    """As in `logging`."""
+    """Level of the `logging` module."""
     source: str
     """`stdout`, `stderr`, or the name of the logger."""
     text: str
-    """Without an end of line; only a log record has several lines."""
+    """Text without a trailing newline; only a log record may have several lines."""
     left_out: int = 0
-    """Lines that are missing here; such a line has no text."""
+    """Number of lines that were left out here; a line with such a number has no text."""
 
 
 class Output(NamedTuple):
-    """What a worker hands over at a time."""
+    """Output that a worker hands over in one call."""
 
     lines: tuple[Line, ...]
     places: tuple[LogPlace, ...]
-    """Where what comes next can be read."""
+    """The files from which later output can be read."""

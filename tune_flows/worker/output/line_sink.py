@@ -1,4 +1,4 @@
-"""Where everything that is heard comes together: one after the other, whoever said it."""
+"""Collects captured output of all sources in order."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -12,12 +12,12 @@ __all__ = ["LineSink"]
 
 
 class LineSink:
-    """Makes `Line`s for the tape. Its caller holds a lock.
+    """Collects captured output as `Line`s. The caller must hold a lock.
 
     Args:
-        audience: Decides which log records are heard.
-        noise: Tells lines that are not the user's among those that others wrote.
-        clock: Unix time in seconds.
+        audience: Decides which log records are captured.
+        noise: Returns whether a line that was read from a file is not the user's.
+        clock: Returns the Unix time in seconds.
     """
 
     def __init__(
@@ -26,25 +26,25 @@ class LineSink:
         self.record_filter = record_filter
         self.lines = HeadTailBuffer()
         self.trial_id = ""
-        """Whose output it is now."""
+        """The trial to which new output belongs; empty before the first one."""
         self._noise = noise
         self._clock = clock
 
     def hear(self, source: str, texts: Iterable[str]) -> None:
-        """Lines that this process printed."""
+        """Add lines that this process printed."""
         for text in texts:
             self.lines.add(Line(self.trial_id, self._clock(), logging.INFO, source, text))
 
     def hear_others(self, source: str, texts: Iterable[str]) -> None:
-        """Lines that somebody wrote to a file."""
+        """Add lines that were read from a file, except noise."""
         self.hear(source, [text for text in texts if not self._noise(text)])
 
     def hear_record(self, record: logging.LogRecord, text: str) -> None:
-        """A log record that is wanted, as it was formatted."""
+        """Add a log record with its formatted text."""
         text = shortened("\n".join(map(cleaned, text.rstrip().split("\n"))))
         self.lines.add(Line(self.trial_id, record.created, record.levelno, record.name, text))
 
     def miss(self, source: str, number: int) -> None:
-        """So many lines were not even read."""
+        """Note that `number` lines were not read."""
         if number:
             self.lines.add(Line(self.trial_id, self._clock(), logging.INFO, source, "", number))

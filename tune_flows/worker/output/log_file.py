@@ -1,6 +1,6 @@
-"""The file that a worker's stdout or stderr goes to, read beside those who write to it.
+"""Reads the file that a worker's stdout or stderr goes to, while processes write to it.
 
-What a child process or C code writes is found here, and so is what a process that crashed wrote last.
+It contains the output of child processes and C code, and the last output of a process that crashed.
 """
 
 import os
@@ -13,35 +13,35 @@ __all__ = ["LogFile", "LogPlace", "Passage", "lines_since", "passage"]
 
 _FIRST = 64 * 1024
 _LAST = 128 * 1024
-"""Bytes that are read of the begin and the end of a passage; what is between them is only counted."""
+"""Bytes to read at the begin and the end of a passage; lines between them are only counted."""
 _CHUNK = 1024 * 1024
 
 
 class Passage(NamedTuple):
-    """Part of a file; of a long one the begin and the end."""
+    """A part of a file; if it is long, only its begin and end."""
 
     first: bytes
     left_out: int = 0
-    """Ends of line that were left out between the two."""
+    """Number of line ends left out between `first` and `last`."""
     last: bytes = b""
 
 
 class LogPlace(NamedTuple):
-    """Where the output of a worker lies on its node: for whoever reads it when the worker is gone."""
+    """The file of a worker's output on its node, to be read after the worker is gone."""
 
     source: str
     """`stdout` or `stderr`."""
     path: str
     mark: int
-    """Up to which byte all lines have been handed over."""
+    """Byte offset up to which all lines have been handed over."""
 
 
 class LogFile:
-    """A file that a descriptor of this process appends to, from its present end on.
+    """Reads a file that a descriptor of this process appends to, from its current end on.
 
     Args:
         writer: The descriptor.
-        reader: Another one for the same file.
+        reader: Another descriptor for the same file, to read from.
     """
 
     def __init__(self, writer: int, reader: int) -> None:
@@ -49,11 +49,11 @@ class LogFile:
         self._reader = reader
         self._known = os.fstat(reader).st_size
         self.line_begin = self._known
-        """Where the line begins that has no end yet."""
+        """Byte offset at which the unfinished last line begins."""
 
     @classmethod
     def behind(cls, descriptor: int) -> "LogFile | None":
-        """The file that the descriptor appends to; None: it is none, or the system does not tell."""
+        """Return the file that the descriptor leads to; None: not a regular file, or it cannot be opened."""
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
@@ -63,29 +63,29 @@ class LogFile:
 
     @property
     def path(self) -> str:
-        """Where it lies."""
+        """Path of the file."""
         return os.readlink(f"/proc/self/fd/{self._writer}")
 
     @property
     def identity(self) -> tuple[int, int]:
-        """The same for two descriptors of one file."""
+        """Device and inode, equal for two descriptors of one file."""
         found = os.fstat(self._reader)
         return found.st_dev, found.st_ino
 
     def place(self, source: str) -> LogPlace | None:
-        """Where it can be read; None: user code has led the descriptor elsewhere."""
+        """Return where the file can be read; None: user code has redirected the descriptor."""
         return LogPlace(source, self.path, self.line_begin) if self._is_written() else None
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading and close the reader."""
         os.close(self._reader)
 
     def wrote(self, text: str) -> Passage | None:
-        """This process has written `text`, in whatever pieces, since the last call.
+        """Account for `text`, which this process has written since the last call, in one or more pieces.
 
         Returns:
-            None: nobody else has written since then. Otherwise everything that was, `text` included: nothing
-            while user code has led the descriptor elsewhere.
+            None: only this process has written since then. Otherwise everything that was written, including
+            `text`; an empty passage while user code has redirected the descriptor.
         """
         if not text:
             return None
@@ -93,7 +93,7 @@ class LogFile:
         end = self._written_to()
         if end - size != self._known and not self._is_written():
             return Passage(b"")
-        if end < self._known:  # somebody has emptied the file
+        if end < self._known:  # the file was truncated
             self._known = self.line_begin = end - size
         if end - size != self._known:
             return self._up_to(end)
@@ -103,7 +103,7 @@ class LogFile:
         return None
 
     def wrote_apart(self, text: str) -> Passage | None:
-        """As `wrote`, of a text that was written in one piece, but only what others have written."""
+        """Account for a text written in one piece, as `wrote`, but return only what others have written."""
         found = self.wrote(text)
         if found is None:
             return None
@@ -113,25 +113,25 @@ class LogFile:
         return found._replace(first=_without(found.first, own))
 
     def others(self) -> Passage | None:
-        """What others have written at the end of the file, if anything."""
+        """Return what others have appended to the file; None: nothing."""
         end = os.fstat(self._reader).st_size
         if end < self._known:
             self._known = self.line_begin = 0
         return self._up_to(end) if end > self._known else None
 
     def end_line(self) -> None:
-        """What there is of the last line counts as handed over."""
+        """Count the unfinished last line as handed over."""
         self.line_begin = self._known
 
     def _written_to(self) -> int:
-        """The byte to which the last write has moved the descriptor; below 0: it has none, as in a pipe."""
+        """Return the descriptor's offset after the last write; below 0: it has none, e.g. a pipe."""
         try:
             return os.lseek(self._writer, 0, os.SEEK_CUR)
         except OSError:
             return -1
 
     def _is_written(self) -> bool:
-        """Whether the descriptor still leads to the file."""
+        """Return whether the descriptor still leads to the file."""
         return os.path.sameopenfile(self._writer, self._reader)
 
     def _up_to(self, end: int) -> Passage:
@@ -149,7 +149,7 @@ def _without(text: bytes, part: bytes) -> bytes:
 
 
 def passage(reader: int, begin: int, end: int) -> Passage:
-    """What lies between two bytes of a file; of a long passage the begin and the end, in whole lines."""
+    """Read a file between two byte offsets; of a long passage only begin and end, in whole lines."""
     if end - begin <= _FIRST + _LAST:
         return Passage(os.pread(reader, end - begin, begin))
     first = os.pread(reader, _FIRST, begin)
@@ -164,10 +164,10 @@ def passage(reader: int, begin: int, end: int) -> Passage:
 
 
 def lines_since(place: LogPlace) -> list[tuple[str, int]]:
-    """The lines of a file from the mark of its place on, each with how many were left out before it.
+    """Return the lines of a file after `place.mark`, each with the number of lines left out before it.
 
     Raises:
-        OSError: It is not there.
+        OSError: The file cannot be read.
     """
     with open(place.path, "rb") as file:
         found = passage(file.fileno(), place.mark, os.fstat(file.fileno()).st_size)

@@ -1,8 +1,8 @@
-"""Which log records of a worker are shown.
+"""Decides which log records of a worker are shown.
 
-The rule: warnings and errors of everybody; below that, what user code logs, not what libraries log. A logger
-is the user's when it is called from a file that is not of an installed package, when it is named after the
-package of the trainable, or when somebody gave it, or one above it, a level of its own.
+Warnings and errors of every logger are shown; below that level, only records of user code, not of libraries.
+A record is the user's if it was logged in a file outside the installed packages, if its logger is named after
+the package of the trainable, or if a level was set on its logger or on one above it, except the root.
 """
 
 import logging
@@ -17,8 +17,8 @@ class RecordFilter:
     """Decides whether a record is shown.
 
     Args:
-        own: Packages that count as the user's although they are installed.
-        noisy: Packages of which only errors are shown.
+        own: Packages that count as user code although they are installed.
+        noisy: Packages whose records are shown only if they are errors.
     """
 
     def __init__(self, own: frozenset[str] = frozenset(), noisy: frozenset[str] = frozenset()) -> None:
@@ -26,7 +26,7 @@ class RecordFilter:
         self._noisy = noisy
 
     def wants(self, record: logging.LogRecord) -> bool:
-        """Whether the record is shown."""
+        """Return whether the record is shown."""
         package = record.name.partition(".")[0]
         if package in self._noisy:
             return record.levelno >= logging.ERROR
@@ -36,8 +36,8 @@ class RecordFilter:
 
 
 def _has_level(name: str) -> bool:
-    """Whether somebody set the level of this logger, or of one above it but for the root."""
-    loggers = logging.root.manager.loggerDict  # `getLogger` would wait for whoever configures logging
+    """Return whether a level is set on this logger or on one above it, except the root."""
+    loggers = logging.root.manager.loggerDict  # `getLogger` would wait for the logging lock
     while name:
         logger = loggers.get(name)
         if isinstance(logger, logging.Logger) and logger.level != logging.NOTSET:
@@ -53,7 +53,7 @@ def _is_installed(path: str) -> bool:
 
 @lru_cache(1)
 def _installed() -> tuple[str, ...]:
-    """Folders of the standard library and of installed packages."""
+    """Return the folders of the standard library and of installed packages."""
     named = sysconfig.get_paths()
     folders = [named[name] for name in ("stdlib", "platstdlib", "purelib", "platlib") if name in named]
     return tuple(f"{folder}/" for folder in [*folders, *site.getsitepackages(), site.getusersitepackages()])

@@ -1,4 +1,4 @@
-"""What stands in place of `sys.stdout` and `sys.stderr` in a worker."""
+"""Replacements for `sys.stdout` and `sys.stderr` in a worker."""
 
 import codecs
 import logging
@@ -19,17 +19,17 @@ T = TypeVar("T")
 
 _EMIT = logging.StreamHandler.emit.__code__
 _MOST_HELD = 4_096
-"""Characters of a line that are held until it ends."""
+"""Maximum number of characters that are held until their line ends."""
 
 
 class _Process:
-    """Whether this one is a fork of the one that listens."""
+    """Knows whether this process is a fork of the capturing one."""
 
     is_fork = False
 
     @classmethod
     def forked(cls) -> None:
-        """It is."""
+        """Mark this process as a fork."""
         cls.is_fork = True
 
 
@@ -37,15 +37,15 @@ os.register_at_fork(after_in_child=_Process.forked)
 
 
 class TeeStream:
-    """Passes everything on to the stream of before, and has it heard.
+    """Passes all output on to the original stream and captures it.
 
     Args:
         name: `stdout` or `stderr`.
-        original: The stream of before.
-        file: The file that it leads to, in which others are heard; None: they are not.
-        sink: Hears it.
-        lock: Held while something is written, so that all streams together are heard in order. Who holds it
-            waits for no lock that others may hold while they print, such as that of `logging`.
+        original: The original stream.
+        file: The file that it leads to, to capture what others write there; None: it is not captured.
+        sink: Receives the captured output.
+        lock: Held during a write, so that the output of all streams is captured in order. Its holder must
+            not wait for a lock that others may hold while they print, such as that of `logging`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TeeStream:
         self._sink = sink
         self._lock = lock
         self._held: list[str] = []
-        """What was written and is heard with the end of its line: there may be others to be heard before."""
+        """Text to capture when its line ends, since output of others may have to be captured before it."""
         self._held_chars = 0
         self._assembler = Assembler()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -69,7 +69,7 @@ class TeeStream:
         _Process.is_fork = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
-        if name == "original":  # not there before `__init__`
+        if name == "original":  # not set before `__init__`
             raise AttributeError(name)
         return getattr(self.original, name)
 
@@ -80,14 +80,14 @@ class TeeStream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.flush()  # it stays open: others print here too
+        self.flush()  # not closed: others print here too
 
     def write(self, text: str) -> int:
-        """Print."""
+        """Write to the original stream and capture the text."""
         if _Process.is_fork:
             self._write_as_fork(text)
             return len(text)
-        # A handler of the user's has formatted a record: its level is to be had only where it is written.
+        # A user's handler writes a log record: its level is only available in the handler's frame.
         caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         if caller.f_code is _EMIT:
             record = caller.f_locals["record"]
@@ -102,17 +102,17 @@ class TeeStream:
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
-        """Print several pieces."""
+        """Write several texts."""
         for text in texts:
             self.write(text)
 
     def flush(self) -> None:
-        """See to it that what was printed is written."""
+        """Flush the original stream."""
         if not _Process.is_fork or self._file is None:
             self.original.flush()
 
     def log(self, record: logging.LogRecord, text: str) -> None:
-        """A record that no handler of the user's has taken."""
+        """Write and capture a log record that no user's handler has handled."""
         if not self._sink.record_filter.wants(record):
             return
         line = f"{record.levelname} {record.name}: {text}\n"
@@ -122,7 +122,7 @@ class TeeStream:
             self._write_record(record, line, text)
 
     def gather(self, *, whole: bool) -> None:
-        """Hear what others have written; with `whole` also a line that has no end yet."""
+        """Capture what others have written; with `whole`, including an unfinished line."""
         if self._held:
             self._settle()
         self._hear_others(self._asked(lambda file: file.others()))
@@ -133,19 +133,19 @@ class TeeStream:
                 self._file.end_line()
 
     def place(self) -> LogPlace | None:
-        """The file that it leads to; None: none."""
+        """Return the file that the stream leads to; None: it has none."""
         return self._asked(lambda file: file.place(self.name))
 
     def close(self) -> None:
-        """Hear no more of others."""
+        """Stop capturing what others write."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _write_as_fork(self, text: str) -> None:
-        """In a fork: its parent reads this from the file.
+        """Write `text` in a fork, whose parent reads it from the file.
 
-        A thread of the parent may have held the locks of the stream, and nobody here would ever free them.
+        It bypasses the stream, whose locks a thread of the parent may have held: they stay locked here.
         """
         if self._file is None:
             self.original.write(text)
@@ -153,7 +153,7 @@ class TeeStream:
             os.write(self.original.fileno(), text.encode(errors="replace"))
 
     def _write_record(self, record: logging.LogRecord, written: str, heard: str | None) -> None:
-        """Write a record; `heard` is its text, or None when nobody wants it."""
+        """Write a log record; `heard` is the text to capture, or None to capture none."""
         with self._lock:
             if self._held:
                 self._settle()
@@ -164,11 +164,11 @@ class TeeStream:
                 self._sink.hear_record(record, heard)
 
     def _settle(self) -> None:
-        """Hear what is held, or everything as it is in the file when others have written there too."""
+        """Capture the held text, or read all of it from the file if others have written there too."""
         text = "".join(self._held)
         self._held.clear()
         self._held_chars = 0
-        with suppress(OSError, ValueError):  # a full disk, or a closed stream: no fault of who listens
+        with suppress(OSError, ValueError):  # a full disk or a closed stream
             self.original.flush()
         found = self._asked(lambda file: file.wrote(text))
         if found is None:
@@ -177,7 +177,7 @@ class TeeStream:
             self._hear_others(found)
 
     def _asked(self, ask: Callable[[LogFile], T]) -> T | None:
-        """What the file answers; None also when there is none, or user code has closed its descriptor."""
+        """Return what `ask` returns; None if there is no file or user code has closed its descriptor."""
         try:
             return None if self._file is None else ask(self._file)
         except OSError:
@@ -193,10 +193,10 @@ class TeeStream:
 
 
 class FallbackHandler(logging.Handler):
-    """The handler of last resort: takes the records that no handler of the user's takes.
+    """The handler of last resort, for records that no user's handler handles.
 
     Args:
-        stream: Where they are written to.
+        stream: The stream that the records are written to.
     """
 
     def __init__(self, stream: TeeStream) -> None:
@@ -204,14 +204,14 @@ class FallbackHandler(logging.Handler):
         self._stream = stream
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without a lock of its own: a `__del__` may log on the thread that holds the stream's."""
-        wanted: Any = self.filter(record)  # since Python 3.12 it may be another record
+        """Emit the record without a handler lock: a `__del__` may log while its thread holds the stream's."""
+        wanted: Any = self.filter(record)  # since Python 3.12 it may be a different record
         if wanted:
             self.emit(wanted if isinstance(wanted, logging.LogRecord) else record)
         return bool(wanted)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """The message, and the traceback if there is one."""
+        """Write the message, and the traceback if there is one."""
         try:
             self._stream.log(record, self.format(record))
         except Exception:
@@ -219,11 +219,11 @@ class FallbackHandler(logging.Handler):
 
 
 def own_files(streams: Iterable[TextIO], is_own: Callable[[str], bool]) -> list[LogFile | None]:
-    """The file that each stream leads to; None: none, or one where what is found may be of somebody else.
+    """Return the file that each stream leads to; None: none, or it may contain output of others.
 
     Args:
-        streams: Those of this process.
-        is_own: Tells by its path whether a file is this process's own.
+        streams: The streams of this process.
+        is_own: Returns whether the file at a path belongs to this process alone.
     """
     files = [_file_of(stream) for stream in streams]
     found = [file for file in files if file is not None]
@@ -235,7 +235,7 @@ def own_files(streams: Iterable[TextIO], is_own: Callable[[str], bool]) -> list[
 
 
 def _present(name: str) -> Any:  # noqa: ANN401 - a stream of whatever kind
-    """What a copied or unpickled stream is: that of the process where it comes to."""
+    """Return the current process's stream `name`, which replaces a copied or pickled stream."""
     return getattr(sys, name)
 
 

@@ -1,35 +1,35 @@
-"""From what is written to a stream to lines that a log can hold."""
+"""Converts text that is written to a stream to lines for a log."""
 
 import re
 
 __all__ = ["MAX_CHARS", "Assembler", "cleaned", "shortened"]
 
 MAX_CHARS = 4_000
-"""Characters of a line that are kept."""
+"""Maximum number of characters kept of a line."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-# A database may refuse NUL, and JSON lone surrogates.
+# A database may reject NUL, and JSON lone surrogates.
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def cleaned(text: str) -> str:
-    """The text without colours and cursor movements, with a mark for each unreadable character."""
+    """Return the text without colours and cursor movements, each unreadable character replaced by a mark."""
     if text.isprintable():
         return text
     return _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", text))
 
 
 def shortened(text: str, missing: int = 0) -> str:
-    """At most `MAX_CHARS` of the text, with a note of what was cut; `missing` were cut before."""
+    """Return at most `MAX_CHARS` of the text and a note of the number cut; `missing` were cut before."""
     missing += max(0, len(text) - MAX_CHARS)
     return f"{text[:MAX_CHARS]} [{missing:,} characters cut]" if missing else text
 
 
 class Assembler:
-    """Makes lines of pieces of text; holds one unfinished line of `MAX_CHARS` at most.
+    """Assembles lines from pieces of text; holds at most `MAX_CHARS` of an unfinished line.
 
-    A carriage return begins the line anew, so of a progress bar the last state is kept. A line that is empty
-    is no line.
+    A carriage return restarts the line, so that only the last state of a progress bar is kept. Empty lines
+    are dropped.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Assembler:
         self._returned = False
 
     def feed(self, text: str) -> list[str]:
-        """The lines that end with this piece."""
+        """Add a piece of text and return the lines that it completes."""
         *ended, rest = text.split("\n")
         lines: list[str] = []
         for piece in ended:
@@ -48,7 +48,7 @@ class Assembler:
         return lines
 
     def end(self) -> list[str]:
-        """The unfinished line, as it stands; none when it is empty."""
+        """Return the unfinished line and clear it; an empty list if it is empty."""
         text, cut = self._line, self._cut
         self._line, self._cut, self._returned = "", 0, False
         line = shortened(cleaned(text).rstrip(), cut)

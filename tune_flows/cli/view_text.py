@@ -1,4 +1,4 @@
-"""An experiment as a screen of text: a summary, and its trials as a table."""
+"""An experiment as terminal output: a summary, and a table of its trials."""
 
 import math
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from tune_flows.results.view import ExperimentView
 
-__all__ = ["described", "plot_data", "trials_table"]
+__all__ = ["described", "render_view", "trials_table"]
 
 
-def plot_data(view: "ExperimentView", session: Session | None, *, limit: int | None) -> "Group":
-    """The summary and the table.
+def render_view(view: "ExperimentView", session: Session | None, *, limit: int | None) -> "Group":
+    """Return the summary and the table of trials.
 
     Args:
         view: The experiment.
-        session: Who drives it, if that is known.
-        limit: Most rows of the table; None: all trials.
+        session: Its newest session, if known.
+        limit: Maximum number of rows in the table; None: all trials.
     """
     from rich.console import Group
     from rich.text import Text
@@ -40,7 +40,7 @@ def plot_data(view: "ExperimentView", session: Session | None, *, limit: int | N
 
 
 def described(view: "ExperimentView", session: Session | None) -> "Table":
-    """The summary: a line for each thing there is to say."""
+    """Return the summary, one field per line."""
     state = state_of(view)
     why = view.ended or view.stopped
     counts = ", ".join(f"{n} {status.lower()}" for status, n in view.num_trials.items() if n)
@@ -53,7 +53,7 @@ def described(view: "ExperimentView", session: Session | None) -> "Table":
     if best:
         named["best"] = f"{best['metric']}={number(best['value'])}  ({best['trial_id']})"
         named["config"] = one_line(best["config"] or {})
-    newer = session is not None and session.epoch > view.epoch  # it has recorded nothing yet
+    newer = session is not None and session.epoch > view.epoch  # the new driver has recorded nothing yet
     if session is not None and (newer or (session.epoch == view.epoch and not why)):
         host, _, process = session.writer.partition("/")
         named["driver"] = f"process {process} on {host}"
@@ -62,7 +62,7 @@ def described(view: "ExperimentView", session: Session | None) -> "Table":
 
 
 def trials_table(view: "ExperimentView", limit: int | None) -> "Table":
-    """The trials: the best one, those that run, the others from good to bad, those that failed."""
+    """Return the table of trials: the best one, running ones, others from best to worst, failed ones."""
     trials = _in_order(view)
     metric = view.metric
     differs = _differing(trials)
@@ -103,7 +103,7 @@ def _in_order(view: "ExperimentView") -> list[Trial]:
 
 
 def _differing(trials: Sequence[Trial]) -> list[str] | None:
-    """The names in the configurations whose values are not the same everywhere; None: all names."""
+    """Return the parameters whose values differ between trials; None (show all) if there are none."""
     seen: dict[str, set[str]] = {}
     for trial in trials:
         for name, value in flat(trial.config).items():
