@@ -2,11 +2,11 @@
 
 A worker that is stopped kills the processes of its runs at once, without a signal that they could handle, and
 reports nothing: after every redeploy their runs would stay Running for ever. So such a run starts a second
-process, the witness, which waits for the run's process to end and uses no CPU until then.
+process, the watchdog, which waits for the run's process to end and uses no CPU until then.
 
 Rules of this module:
 
-- A run that ends normally tells the witness, which then exits without a report.
+- A run that ends normally tells the watchdog, which then exits without a report.
 - Others that may report the end, such as a live worker, get time to do so first.
 - Nothing heavy is imported before there is something to report.
 """
@@ -44,7 +44,7 @@ def watched_over(*run_ids: UUID, run_count: int) -> Generator[None]:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
-    witness = subprocess.Popen(
+    watchdog = subprocess.Popen(
         [sys.executable, "-m", __name__, str(run_count), *map(str, run_ids)],
         env=os.environ | settings,
         stdin=subprocess.PIPE,
@@ -55,8 +55,8 @@ def watched_over(*run_ids: UUID, run_count: int) -> Generator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # the witness has died
-            witness.communicate(_GOODBYE)
+        with suppress(OSError):  # the watchdog has died
+            watchdog.communicate(_GOODBYE)
 
 
 def main(run_count: int, run_ids: list[UUID]) -> None:
